@@ -179,6 +179,22 @@ impl RecordedKeyring {
         self.changing(|keyring| keyring.erase_past(now))
     }
 
+    /// Records the end of those of the secrets `made`, by epoch and kid, that are erased: whoever erased them
+    /// was killed before it was recorded.
+    ///
+    /// # Errors
+    /// If the history or the ledger cannot be read or written.
+    pub fn tell_the_end_of(&mut self, made: &BTreeSet<(String, String)>) -> Result<(), Diagnostic> {
+        for EpochRecord { epoch, kid, state, .. } in self.keyring.history()? {
+            let secret = (epoch, kid);
+            if state == EpochState::Destroyed && made.contains(&secret) {
+                let (epoch, kid) = secret;
+                self.untold.push(Event::EpochSecretErased { epoch, kid });
+            }
+        }
+        self.tell()
+    }
+
     /// Does what [`Keyring::rotate`] does, and records it in the ledger.
     ///
     /// # Errors
@@ -388,6 +404,32 @@ mod tests {
         };
         let told: Vec<_> = events(&memory).iter().filter_map(kind).collect();
         assert_eq!(told, ["made", "erased", "made", "erased"]);
+    }
+
+    /// It was killed after it had erased the secret, and before the ledger said so.
+    #[test]
+    fn the_end_of_a_secret_that_was_not_told_is_told_by_the_next_purge() {
+        let (directory, memory) = (tempfile::tempdir().unwrap(), Memory::new());
+        let settings = keyring::Settings {
+            directory: directory.path().to_owned(),
+            source: keyring::SecretSource::StateDir,
+            length: crate::pseudonym::epoch::EpochLength::Day,
+            zone: TimeZone::UTC,
+            is_clock_stated: false,
+        };
+        let next_day = "2026-11-24T10:00:00Z";
+        let keyring = RecordedKeyring::open(settings.clone()).unwrap();
+        let ledger = Some(site(&memory, WRITTEN).unwrap().ledger);
+        keyring.told_to(ledger).current(WRITTEN.parse().unwrap()).unwrap();
+        Keyring::open(settings.clone()).unwrap().erase_past(next_day.parse().unwrap()).unwrap();
+        let is_end = |event: &Event| matches!(event, Event::EpochSecretErased { .. });
+        assert!(!events(&memory).iter().any(is_end));
+        for _ in 0..2 {
+            let keys = Some(settings.clone());
+            let mut site = crate::jobs::purge::Site { keys, ..site(&memory, next_day).unwrap() };
+            site.purge(false, &|_| {}).unwrap();
+            assert_eq!(events(&memory).iter().filter(|event| is_end(event)).count(), 1);
+        }
     }
 
     #[test]

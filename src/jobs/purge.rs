@@ -343,7 +343,7 @@ impl Site {
         let quarantine = quarantine.map(|found| (done.sealed, done.unseen) = found);
         let moved = self.move_due(progress).map(|moves| done.moves = moves);
         let wraps = self.erase_spent_wraps(&history.last_days, &done.purges).map(|wraps| done.wraps = wraps);
-        let epochs = self.erase_past_epochs().map(|epochs| done.epochs = epochs);
+        let epochs = self.erase_past_epochs(&history.secrets).map(|epochs| done.epochs = epochs);
         let failures = [quarantine, moved, wraps, epochs].into_iter().filter_map(Result::err);
         failure.into_iter().chain(failures).next().map_or(Ok(done), Err)
     }
@@ -353,9 +353,10 @@ impl Site {
         Ok(self.keys.clone().map(Keyring::existing).transpose()?.flatten())
     }
 
-    fn erase_past_epochs(&self) -> Result<Vec<Epoch>, Diagnostic> {
+    fn erase_past_epochs(&self, made: &BTreeSet<(String, String)>) -> Result<Vec<Epoch>, Diagnostic> {
         let Some(keys) = &self.keys else { return Ok(Vec::new()) };
         let mut keyring = RecordedKeyring::open(keys.clone())?.told_to(Some(self.ledger.clone()));
+        keyring.tell_the_end_of(made)?;
         keyring.erase_past(self.now)
     }
 

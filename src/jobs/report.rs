@@ -243,6 +243,8 @@ struct Facts {
     lost: BTreeSet<String>,
     /// Expiry days whose shred key was erased.
     erased: BTreeSet<String>,
+    /// Epoch secrets that were erased, by epoch and kid.
+    secrets_erased: BTreeSet<(String, String)>,
     /// Segments that were sealed and neither purged nor erased, with the time of the seal.
     sealed: BTreeMap<String, Timestamp>,
     /// Every node that sealed a segment.
@@ -278,7 +280,10 @@ impl Facts {
         }
         match event {
             Some(Event::EpochSecretMade { .. }) => self.keys.epoch_secrets_made += 1,
-            Some(Event::EpochSecretErased { .. }) => self.keys.epoch_secrets_erased += 1,
+            // After a crash, or a wait for room, it may be recorded twice.
+            Some(Event::EpochSecretErased { epoch, kid }) => {
+                self.keys.epoch_secrets_erased += u64::from(self.secrets_erased.insert((epoch, kid)));
+            }
             Some(Event::WrapErased { .. }) => self.keys.wraps_erased += 1,
             Some(Event::ShredKeyMade { expires }) => {
                 self.keys.shred_keys_made += 1;

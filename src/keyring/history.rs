@@ -117,6 +117,28 @@ pub(super) fn note_destroyed(
     save(state, &records)
 }
 
+/// Records that secrets are erased which are in use by the record, and which `is_gone` says are not here any
+/// more: whoever erased them was killed, or found no room, before it could record that.
+pub(super) fn note_gone(
+    state: &StateDir,
+    _lock: &Lock,
+    is_gone: impl Fn(Epoch) -> bool,
+    now: Timestamp,
+) -> Result<(), KeyError> {
+    let mut records = load(state)?;
+    let is_untold = |record: &EpochRecord| {
+        record.state == EpochState::Active && super::random::parse(&record.epoch).is_some_and(&is_gone)
+    };
+    let mut changed = false;
+    for record in &mut records {
+        if is_untold(record) {
+            (record.state, record.destroyed) = (EpochState::Destroyed, Some(now));
+            changed = true;
+        }
+    }
+    if changed { save(state, &records) } else { Ok(()) }
+}
+
 fn save(state: &StateDir, records: &[EpochRecord]) -> Result<(), KeyError> {
     let mut text = String::new();
     for record in records {

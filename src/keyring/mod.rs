@@ -284,14 +284,15 @@ impl Keyring {
         for &epoch in &past {
             match Chain::load(state)? {
                 Some(chain) => {
-                    let old = kid(&chain.secret(), epoch);
                     let running = Epoch::at(now, chain.length(), &self.settings.zone);
                     chain.secret_at(running, state, &lock)?;
-                    history::note_destroyed(state, &lock, epoch, &old, now)?;
                 }
                 None => random::destroy(epoch, now, state, &lock)?,
             }
         }
+        let (chain, kept) = (Chain::load(state)?, random::epochs(state)?);
+        let is_gone = |epoch| chain.as_ref().map_or(!kept.contains(&epoch), |chain| epoch < chain.epoch());
+        history::note_gone(state, &lock, is_gone, now)?;
         Ok(past)
     }
 

@@ -268,6 +268,29 @@ fn secrets_of_epochs_that_are_over_go_and_none_is_made() {
 }
 
 #[test]
+fn a_secret_that_was_erased_before_its_end_could_be_recorded_is_recorded_the_next_time() {
+    for has_seed in [false, true] {
+        let directory = tempfile::tempdir().unwrap();
+        let (begun, now) = (at("2026-11-23T10:00:00Z"), at("2026-11-24T10:00:00Z"));
+        if has_seed {
+            let epoch = Epoch::at(begun, EpochLength::Day, &TimeZone::UTC);
+            let chain = Chain::generate(epoch, EpochLength::Day).unwrap();
+            chain.import(&StateDir::open(directory.path()).unwrap()).unwrap();
+        }
+        let mut keys = keyring(directory.path(), EpochLength::Day);
+        keys.current(begun).unwrap();
+        // In the way of the record, like a full disk.
+        let in_the_way = directory.path().join("keys/epochs.jsonl.part");
+        std::fs::create_dir(&in_the_way).unwrap();
+        assert!(keys.erase_past(now).is_err());
+        std::fs::remove_dir(&in_the_way).unwrap();
+        assert_eq!((keys.past(now).unwrap(), keys.erase_past(now).unwrap()), (vec![], vec![]));
+        let records = keys.history().unwrap();
+        assert_eq!((records.len(), records[0].destroyed), (1, Some(now)), "{has_seed}");
+    }
+}
+
+#[test]
 fn a_secret_of_a_month_or_for_ever_is_not_over_the_next_day() {
     let end_of_month = Some("2026-11-30T23:00:00Z");
     for (length, made, end) in [

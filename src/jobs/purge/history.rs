@@ -7,7 +7,7 @@ use crate::ledger::LedgerError;
 use crate::ledger::event::{self, Event, LeftFile, Purge, PurgedFile};
 use crate::primitives::diag::Diagnostic;
 use jiff::civil::Date;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What the ledger says about the past.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub(super) struct History {
     pub(super) sealed: Sealed,
     /// The last days on which secrets are needed.
     pub(super) last_days: LastDays,
+    /// Secrets, by epoch and kid, that were made and of whose end nothing is recorded.
+    pub(super) secrets: BTreeSet<(String, String)>,
     /// Where the ledger is damaged: nothing after that is known.
     pub(super) fault: Option<LedgerFault>,
 }
@@ -67,11 +69,16 @@ impl Site {
             quarantine: BTreeMap::new(),
             sealed: Sealed::until(self.today()),
             last_days: LastDays::default(),
+            secrets: BTreeSet::new(),
             fault: None,
         };
         let mut apply = |event| history.apply(event);
         let read = self.ledger.read(&mut |entry, _| entry.event().into_iter().for_each(&mut apply));
         history.fault = read.err().map(LedgerFault::of).transpose()?;
+        if history.fault.is_some() {
+            // Their end may be recorded after the fault.
+            history.secrets.clear();
+        }
         Ok(history)
     }
 }
@@ -91,6 +98,8 @@ impl History {
                     begun.key_erased = true;
                 }
             }
+            Event::EpochSecretMade { epoch, kid, .. } => drop(self.secrets.insert((epoch, kid))),
+            Event::EpochSecretErased { epoch, kid } => drop(self.secrets.remove(&(epoch, kid))),
             Event::PurgeDone(purge) => drop(self.unfinished.remove(&purge.expires)),
             Event::QuarantineIntent(lines) => drop(self.quarantine.insert(lines.expires, lines)),
             Event::QuarantinePurged(lines) => drop(self.quarantine.remove(&lines.expires)),
