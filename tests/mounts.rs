@@ -6,6 +6,8 @@
 
 #[path = "mounts/full_at_start.rs"]
 mod full_at_start;
+#[path = "mounts/one_disk.rs"]
+mod one_disk;
 
 use oubliette::archive::{self, Segment};
 use oubliette::model::Tree;

@@ -143,11 +143,7 @@ impl RecordedKeyring {
     /// As [`Keyring::current`]; also if the ledger cannot be written.
     pub fn current(&mut self, now: Timestamp) -> Result<keyring::Current, Diagnostic> {
         let patience = Arc::clone(&self.patience);
-        // An operation that was interrupted continues where it stopped, as after a crash.
-        self.changing(|keyring| match keyring.state().map(|state| state.path("keys")) {
-            Some(keys) => patience.attempt(&keys, || keyring.current(now)),
-            None => keyring.current(now),
-        })
+        self.changing(|keyring| patiently(&patience, keyring, |keyring| keyring.current(now)))
     }
 
     /// Does what [`Keyring::current`] does, except that no secret ends and no seed advances. Returns `None`
@@ -176,7 +172,12 @@ impl RecordedKeyring {
     /// # Errors
     /// As [`Keyring::erase_past`]; also if the ledger cannot be written.
     pub fn erase_past(&mut self, now: Timestamp) -> Result<Vec<Epoch>, Diagnostic> {
-        self.changing(|keyring| keyring.erase_past(now))
+        let patience = Arc::clone(&self.patience);
+        self.changing(|keyring| {
+            // An attempt that finds no room to record what it erased finds nothing to erase the next time.
+            let past = keyring.past(now)?;
+            patiently(&patience, keyring, |keyring| keyring.erase_past(now)).map(|_| past)
+        })
     }
 
     /// Records the end of those of the secrets `made`, by epoch and kid, that are erased: whoever erased them
@@ -243,6 +244,19 @@ impl RecordedKeyring {
             ledger.append(event)?;
         }
         Ok(())
+    }
+}
+
+/// Applies `change` to the keyring, as often as `patience` has it. One that was interrupted continues where
+/// it stopped, as after a crash.
+fn patiently<T>(
+    patience: &Patience,
+    keyring: &mut Keyring,
+    mut change: impl FnMut(&mut Keyring) -> Result<T, KeyError>,
+) -> Result<T, KeyError> {
+    match keyring.state().map(|state| state.path("keys")) {
+        Some(keys) => patience.attempt(&keys, || change(keyring)),
+        None => change(keyring),
     }
 }
 

@@ -31,7 +31,7 @@ use crate::ledger::event::{Event, LeftFile, PurgedFile};
 use crate::ledger::{self, ClockStep, Ledger, LedgerError};
 use crate::model::{RetentionClass, Tree};
 use crate::primitives::diag::Diagnostic;
-use crate::primitives::storage::{Listed, Storage, is_of_one_file, is_remote};
+use crate::primitives::storage::{Listed, Patience, Storage, is_of_one_file, is_remote};
 use crate::pseudonym::epoch::Epoch;
 use crate::quarantine;
 use crate::retention::expiry::purge_instant;
@@ -86,6 +86,8 @@ pub struct Site {
     pub zone: TimeZone,
     /// The present.
     pub now: Timestamp,
+    /// What a purge has for what it must record although the disk is full.
+    pub patience: Arc<Patience>,
 }
 
 /// What a purge will do, or has done.
@@ -355,9 +357,18 @@ impl Site {
 
     fn erase_past_epochs(&self, made: &BTreeSet<(String, String)>) -> Result<Vec<Epoch>, Diagnostic> {
         let Some(keys) = &self.keys else { return Ok(Vec::new()) };
-        let mut keyring = RecordedKeyring::open(keys.clone())?.told_to(Some(self.ledger.clone()));
+        let keyring = RecordedKeyring::open(keys.clone())?.waiting_with(Arc::clone(&self.patience));
+        let mut keyring = keyring.told_to(Some(self.ledger.clone()));
         keyring.tell_the_end_of(made)?;
         keyring.erase_past(self.now)
+    }
+
+    /// Lets the purge have room that was set aside on the disk of the ledger: a disk that is full must not
+    /// keep what is due, whose removal makes room.
+    #[must_use]
+    pub fn with_reserve(self) -> Self {
+        let patience = Arc::new(Patience::default().with_reserve(self.ledger.reserve()));
+        Self { ledger: self.ledger.waiting_with(Arc::clone(&patience)), patience, ..self }
     }
 
     /// Returns the legal day.
@@ -423,7 +434,7 @@ impl Site {
     ) -> Result<Batch, Diagnostic> {
         if expires <= self.today() {
             // From here on nobody begins a segment of that day, so what is listed now is complete.
-            self.shred.expire_until(expires)?;
+            self.patience.attempt(self.shred.directory(), || self.shred.expire_until(expires))?;
         }
         let mut batch = self.batch(expires, before.as_ref(), progress)?;
         if batch.files.is_empty() && !batch.key && before.is_none() {
@@ -447,7 +458,7 @@ impl Site {
             return Ok(());
         }
         let expires = batch.expires;
-        let erased = self.shred.erase(expires)?;
+        let erased = self.patience.attempt(self.shred.directory(), || self.shred.erase(expires))?;
         if erased || before.is_some_and(|begun| !begun.key_erased) {
             self.ledger.append(Event::ShredKeyErased { expires: expires.to_string() })?;
         }

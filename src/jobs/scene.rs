@@ -41,7 +41,21 @@ pub(in crate::jobs) fn site(memory: &Memory, now: &str) -> Result<Site, Diagnost
     let (tree, intermediate) = (Tree::at(Path::new("/log")), PathBuf::from("/log/intermediate"));
     let quarantine = PathBuf::from("/state/quarantine");
     let (classes, held) = (Vec::new(), BTreeMap::new());
-    Ok(Site { storage, tree, intermediate, quarantine, keys: None, shred, ledger, classes, held, zone, now })
+    let (keys, patience) = (None, Arc::default());
+    Ok(Site {
+        storage,
+        tree,
+        intermediate,
+        quarantine,
+        keys,
+        shred,
+        ledger,
+        classes,
+        held,
+        zone,
+        now,
+        patience,
+    })
 }
 
 pub(in crate::jobs) fn folder(expires: Date, class: &str) -> Folder {

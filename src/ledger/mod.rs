@@ -17,7 +17,7 @@ mod verify;
 
 use crate::model::Seal;
 use crate::primitives::clock::Clock;
-use crate::primitives::storage::{Patience, Storage};
+use crate::primitives::storage::{Patience, Reserve, Storage};
 pub use day_key::pem;
 pub use entry::{Entry, LineHash};
 pub use error::{CODES, FAULT, LedgerError, NO_DAY};
@@ -44,6 +44,9 @@ pub const ENTRIES: &str = "ledger.jsonl";
 
 /// The head file, a note about the end of the ledger.
 pub const HEAD: &str = "head";
+
+/// The file that a purge gives up when there is no room for its entries.
+pub const RESERVE: &str = "reserve";
 
 /// The settings with which a ledger is opened.
 #[derive(Clone, Debug)]
@@ -92,6 +95,12 @@ impl Ledger {
     #[must_use]
     pub fn waiting_with(self, patience: Arc<Patience>) -> Self {
         Self { patience, ..self }
+    }
+
+    /// Returns the room on the disk of the ledger for what a purge must record.
+    #[must_use]
+    pub fn reserve(&self) -> Reserve {
+        Reserve::at(&self.settings.storage, self.files.path(RESERVE))
     }
 
     /// Adds an entry, which is durable when this returns, and returns its number.

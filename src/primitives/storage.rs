@@ -13,6 +13,7 @@
 mod disk;
 mod memory;
 mod patient;
+mod reserve;
 #[cfg(feature = "s3")]
 mod s3;
 mod scheme;
@@ -23,6 +24,7 @@ mod versions;
 pub use disk::{Disk, hand_over, open_file, read_file};
 pub use memory::{Fault, Memory, Survives};
 pub use patient::{DiskEvent, Patience, Patient};
+pub use reserve::Reserve;
 #[cfg(feature = "s3")]
 pub use s3::{Marks, Probe, S3};
 pub use scheme::{KNOWS_OBJECTS, Seen, everywhere, is_remote};

@@ -17,9 +17,10 @@ struct FullNode {
 }
 
 impl FullNode {
-    fn new() -> Option<Self> {
+    /// Its state directory lies there.
+    fn new(state: &str) -> Option<Self> {
         let scene = Scene::new("16m")?;
-        let state = scene.directory.path().join("state");
+        let state = scene.directory.path().join(state);
         super::short_rules(&state);
         let config = format!(
             "escrow = 'none'\nrules = 'rules'\n[serve]\narchive = '{}'\n[serve.metrics]\n\
@@ -110,7 +111,13 @@ fn answer(sidecar: &Sidecar, path: &str) -> String {
 /// The disk is full of what is due, among other things: it goes, and the sidecar goes on.
 #[test]
 fn what_is_due_is_purged_although_there_is_no_room_to_start() {
-    let Some(node) = FullNode::new() else { return };
+    for state in ["state", "disk/state"] {
+        is_purged_at_a_start_without_room(state);
+    }
+}
+
+fn is_purged_at_a_start_without_room(state: &str) {
+    let Some(node) = FullNode::new(state) else { return };
     assert_eq!(node.days(), ["expires=2026-11-25", "expires=2026-11-26"]);
     // Half a minute after the legal midnight.
     let mut sidecar = node.serve("2026-11-24T23:00:30Z");
@@ -131,7 +138,7 @@ fn what_is_due_is_purged_although_there_is_no_room_to_start() {
 #[test]
 fn a_start_without_room_waits_for_it_and_says_so() {
     for is_stopped in [true, false] {
-        let Some(node) = FullNode::new() else { return };
+        let Some(node) = FullNode::new("state") else { return };
         let mut sidecar = node.serve("2026-11-24T12:00:30Z");
         sidecar.wait_until_it_says(super::FULL);
         assert!(answer(&sidecar, "/readyz").starts_with("HTTP/1.1 503"));

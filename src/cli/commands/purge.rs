@@ -20,7 +20,7 @@ use crate::ledger::event::PurgedFile;
 use crate::ledger::{self, Event, Ledger, LedgerError};
 use crate::model::Tree;
 use crate::primitives::diag::Diagnostic;
-use crate::primitives::storage::{Disk, Seen, is_remote};
+use crate::primitives::storage::{Disk, Patience, Seen, is_remote};
 use crate::quarantine::{self, SealedLine};
 use crate::rules::retention::RetentionRules;
 use crate::shred::{self, ShredStore};
@@ -99,6 +99,9 @@ fn perform_at(
     args: &PurgeArgs,
     mut site: Site,
 ) -> Result<Performed, Diagnostic> {
+    if !args.dry_run {
+        site = site.with_reserve();
+    }
     site.demand_place().map_err(|refusal| refused_place(&mut site, args, refusal))?;
     // A dry run only reads, and works even where nothing can be written.
     let (holds, turn) = if args.dry_run {
@@ -132,12 +135,29 @@ fn perform_at(
         let refusal = if args.confirm_clock { None } else { site.clock_jump()? };
         Performed { plan: site.plan(&tell)?, refusal }
     } else {
-        Performed { plan: site.purge(args.confirm_clock, &tell)?, refusal: None }
+        let purged = site.purge(args.confirm_clock, &tell);
+        set_aside(report, &site.patience);
+        Performed { plan: purged?, refusal: None }
     };
     drop(progress);
     tell_thawed(report, &thawed, &performed.plan);
     drop(turn);
     unfinished.into_iter().next().map_or(Ok(performed), Err)
+}
+
+/// Takes again what the purge gave up of its reserve, for the next one.
+fn set_aside(report: Report, patience: &Patience) {
+    let Some(reserve) = patience.reserve() else { return };
+    let place = reserve.path().display();
+    if patience.has_drawn() {
+        report
+            .note(&format!("the disk is full: what this purge had to record went into the room of {place}"));
+    }
+    if let Err(error) = reserve.fill() {
+        report.note(&format!(
+            "there is no room to set aside in {place} for the next purge on a full disk: {error}"
+        ));
+    }
 }
 
 /// Finishes interrupted erasures. If the ledger was changed, it might name any segment, so nothing is erased
@@ -295,6 +315,7 @@ fn site_in(
         held: BTreeMap::new(),
         zone,
         now: settings.clock.now(),
+        patience: Arc::default(),
     })
 }
 

@@ -81,7 +81,7 @@ impl Site {
         for wrap in &wraps {
             let (epoch, kid) = (wrap.epoch.to_string(), String::from_utf8_lossy(&wrap.kid).into_owned());
             self.ledger.append(Event::WrapErased { epoch, kid })?;
-            keyring.erase_wrap(wrap)?;
+            self.patience.attempt(&keys.directory, || keyring.erase_wrap(wrap))?;
         }
         Ok(wraps)
     }

@@ -5,7 +5,7 @@
 //! failed append is cut off first. After a failed sync nothing is known about the file, so that error is
 //! returned as ever.
 
-use super::{Listed, Names, Storage, Stored, is_full};
+use super::{Listed, Names, Reserve, Storage, Stored, is_full};
 use std::error::Error;
 use std::fmt;
 use std::io;
@@ -27,6 +27,8 @@ pub struct Patience {
     state: Mutex<State>,
     changed: Condvar,
     tell: Box<dyn Fn(DiskEvent<'_>) + Send + Sync>,
+    /// What is given up before anything waits or fails for lack of room.
+    reserve: Option<Reserve>,
 }
 
 /// What the `tell` callback reports.
@@ -48,13 +50,34 @@ struct State {
     told: Option<Instant>,
     /// Whether an operation failed for lack of room before anything could wait.
     was_short: bool,
+    /// Whether some of the reserve was given up.
+    has_drawn: bool,
 }
 
 impl Patience {
     /// Creates a patience that reports to `tell`. Nothing waits before [`Patience::begin`].
     #[must_use]
     pub fn new(tell: impl Fn(DiskEvent<'_>) + Send + Sync + 'static) -> Self {
-        Self { state: Mutex::default(), changed: Condvar::new(), tell: Box::new(tell) }
+        let (state, changed) = (Mutex::default(), Condvar::new());
+        Self { state, changed, tell: Box::new(tell), reserve: None }
+    }
+
+    /// Lets operations that find no room have that of `reserve`, before they wait or fail.
+    #[must_use]
+    pub fn with_reserve(self, reserve: Reserve) -> Self {
+        Self { reserve: Some(reserve), ..self }
+    }
+
+    /// Returns the reserve, if there is one.
+    #[must_use]
+    pub fn reserve(&self) -> Option<&Reserve> {
+        self.reserve.as_ref()
+    }
+
+    /// Returns whether some of the reserve was given up.
+    #[must_use]
+    pub fn has_drawn(&self) -> bool {
+        self.state().has_drawn
     }
 
     /// Lets operations that find no room wait, from now on.
@@ -132,12 +155,24 @@ impl Patience {
         loop {
             let begun = Instant::now();
             let done = attempt();
-            let cause = done.as_ref().err().and_then(&cause).filter(|cause| self.lasts(cause));
-            let Some(cause) = cause else { return done };
+            let Some(cause) = done.as_ref().err().and_then(&cause) else { return done };
+            if is_full(cause) && self.draw() {
+                continue;
+            }
+            if !self.lasts(cause) {
+                return done;
+            }
             // An attempt that reads a large file must not keep a core busy for days.
             let pause = AGAIN.max(begun.elapsed() * PAUSES);
             waiting.get_or_insert_with(|| Waiting::new(self)).wait(event(path, cause), pause);
         }
+    }
+
+    /// Gives up a piece of the reserve. Returns false if there is none.
+    fn draw(&self) -> bool {
+        let has_given = self.reserve.as_ref().is_some_and(Reserve::give_up);
+        self.state().has_drawn |= has_given;
+        has_given
     }
 
     /// Returns whether an operation that failed because of `cause` may wait.
@@ -352,6 +387,7 @@ impl Stored for File {
 #[cfg(test)]
 mod tests {
     use super::super::Disk;
+    use super::super::reserve::RESERVE_BYTES;
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::thread;
@@ -480,6 +516,35 @@ mod tests {
             assert_eq!((done.is_ok(), attempts), (waits == 1, waits + 1), "{kind}");
             assert_eq!(heard.lock().unwrap().len(), 2 * waits, "{kind}");
         }
+    }
+
+    #[test]
+    fn what_there_is_no_room_for_has_the_reserve_first() {
+        let directory = tempfile::tempdir().unwrap();
+        let storage: Arc<dyn Storage> = Arc::new(Disk);
+        let reserve = Reserve::at(&storage, directory.path().join("reserve"));
+        reserve.fill().unwrap();
+        let patience = Patience::default().with_reserve(reserve.clone());
+        let length = || reserve.path().metadata().map_or(0, |metadata| metadata.len());
+        for (kind, needed, works) in [
+            (io::ErrorKind::ReadOnlyFilesystem, u64::MAX, false),
+            (io::ErrorKind::QuotaExceeded, RESERVE_BYTES / 2, true),
+            (io::ErrorKind::StorageFull, RESERVE_BYTES - 1, true),
+            (io::ErrorKind::StorageFull, 0, true),
+            (io::ErrorKind::StorageFull, u64::MAX, false),
+        ] {
+            let before = length();
+            let done = patience.attempt(Path::new("/s"), || {
+                if RESERVE_BYTES - length() >= needed.min(RESERVE_BYTES + 1) {
+                    return Ok(());
+                }
+                Err(Wrapped(kind.into()))
+            });
+            assert_eq!(done.is_ok(), works, "{kind} {needed}");
+            assert_eq!(patience.has_drawn(), kind != io::ErrorKind::ReadOnlyFilesystem, "{kind} {needed}");
+            assert!(length() <= before);
+        }
+        assert_eq!(length(), 0, "all was given up, and then it failed");
     }
 
     #[test]
