@@ -14,6 +14,8 @@ mod reload;
 mod sidecar;
 #[path = "serve/systemd.rs"]
 mod systemd;
+#[path = "serve/threads.rs"]
+mod threads;
 #[path = "serve/tls.rs"]
 mod tls;
 

@@ -176,6 +176,7 @@ impl Daemon {
     /// # Errors
     /// J01 if the operating system gives no threads.
     pub fn new(limits: Limits, clock: Clock, patience: Arc<Patience>) -> Result<Self, Diagnostic> {
+        demand_threads(MOST_NEEDED_THREADS).map_err(|error| cannot_start(&error))?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(RUNTIME_THREADS)
             .thread_name("input")
@@ -569,9 +570,26 @@ fn count_dropped(meter: Arc<Meter>) -> impl FnMut(u64) + Send {
     }
 }
 
+/// Checks that the system gives that many threads at once. A runtime that does not get its threads neither
+/// starts nor fails: it waits for them for ever.
+fn demand_threads(count: usize) -> io::Result<()> {
+    let all_started = Mutex::new(());
+    thread::scope(|scope| {
+        let held = all_started.lock();
+        let start = |_| thread::Builder::new().spawn_scoped(scope, || drop(all_started.lock()));
+        let started: io::Result<Vec<_>> = (0..count).map(start).collect();
+        drop(held);
+        started.map(drop)
+    })
+}
+
 fn cannot_start(error: &io::Error) -> Diagnostic {
     Diagnostic::new(&CANNOT_START, "the sidecar cannot start").because(error.to_string())
 }
+
+/// Those of the runtime, and those that a sidecar starts after them: for the purge, and for an output that
+/// waits.
+const MOST_NEEDED_THREADS: usize = RUNTIME_THREADS + 2;
 
 /// The number of threads that wait for peers. Workers and packers do the rest, and need the cores.
 const RUNTIME_THREADS: usize = 2;

@@ -29,7 +29,7 @@ impl Progress {
         let bar = ProgressBar::with_draw_target(Some(metadata.len()), ProgressDrawTarget::stderr());
         bar.set_style(ProgressStyle::with_template(TEMPLATE).ok()?.progress_chars("=> "));
         let (end, ended) = mpsc::channel();
-        let thread = std::thread::spawn(move || {
+        let thread = std::thread::Builder::new().spawn(move || {
             while ended.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
                 if let Ok(bytes) = position.stream_position() {
                     bar.set_position(bytes);
@@ -37,7 +37,7 @@ impl Progress {
             }
             bar.finish_and_clear();
         });
-        Some(Self { end: Some(end), thread: Some(thread) })
+        Some(Self { end: Some(end), thread: Some(thread.ok()?) })
     }
 }
 

@@ -18,12 +18,14 @@ use super::{
     Finish, Flow, Outgoing, Piece, PipelineError, Sink, Source, SourceItem, Work, attempt, finish, guarded,
     work,
 };
+use crate::archive::ArchiveError;
 use crate::input::Block;
+use crate::primitives::diag::Diagnostic;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::thread::{self, Builder};
 use std::time::{Duration, Instant};
 
 /// How many results per worker may wait for an earlier one: enough to even out pieces that take longer than others.
@@ -32,8 +34,10 @@ pub(super) const DEPTH: usize = 4;
 /// How often an output is polled that has no limit on how long it may wait.
 const LONG_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Runs `source` through `workers`, each on its own thread, to `output`. Returns the workers, what was read, and how
-/// the run ended.
+/// Runs `source` through `workers`, each on a thread, to `output`. The first has that of the caller. Returns
+/// the workers, what was read, and how the run ended.
+///
+/// If the system refuses a thread, the others do its work.
 ///
 /// `stop` makes `source` end. It is called when something else has failed.
 pub(super) fn together<S, W, O>(
@@ -51,10 +55,18 @@ where
     let turns = Turns::new(source, output, workers.len(), stop);
     let workers = thread::scope(|scope| {
         let turns = &turns;
-        is_patient.then(|| scope.spawn(|| turns.idle_loop()));
-        let start = |worker| scope.spawn(move || turns.worker_loop(worker));
-        let threads: Vec<_> = workers.into_iter().map(start).collect();
-        let workers = threads.into_iter().filter_map(|thread| thread.join().ok().flatten()).collect();
+        if is_patient && let Err(refused) = Builder::new().spawn_scoped(scope, || turns.idle_loop()) {
+            // Lines would wait in the output for as long as no others come.
+            let refused = Diagnostic::from(ArchiveError::Thread(refused));
+            drop(turns.end(lock(&turns.order), Err(PipelineError::Work(Box::new(refused)))));
+        }
+        let mut workers = workers.into_iter();
+        let own = workers.next();
+        let start = |worker| Builder::new().spawn_scoped(scope, move || turns.worker_loop(worker)).ok();
+        let threads: Vec<_> = workers.filter_map(start).collect();
+        let own = own.and_then(|worker| turns.worker_loop(worker));
+        let others = threads.into_iter().filter_map(|thread| thread.join().ok().flatten());
+        let workers = own.into_iter().chain(others).collect();
         lock(&turns.order).closed = true;
         turns.left.notify_one();
         workers
