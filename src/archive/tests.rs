@@ -211,6 +211,10 @@ fn numbers_are_not_used_twice() {
     let vault_of_4 = |name: &SegmentName| Ok(name.number != 4);
     let fourth = SegmentWriter::begin(&storage, &tree(), origin(), &vault_of_4).unwrap();
     assert_eq!(fourth.name().number, 5);
+    // The message is about the vault, which nobody may look for, and not about the segment.
+    let no_vault = |_: &SegmentName| Err(Diagnostic::new(CODES[2], "no vault"));
+    let refused = SegmentWriter::begin(&storage, &tree(), origin(), &no_vault).unwrap_err();
+    assert_eq!(Diagnostic::from(refused).what, "no vault");
 }
 
 #[test]

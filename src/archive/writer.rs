@@ -63,7 +63,7 @@ impl SegmentWriter {
         storage: &Arc<dyn Storage>,
         tree: &Tree,
         origin: Origin,
-        is_free: &dyn Fn(&SegmentName) -> io::Result<bool>,
+        is_free: &dyn Fn(&SegmentName) -> Result<bool, Diagnostic>,
     ) -> Result<Self, ArchiveError> {
         let directory = tree.archive.join(origin.folder.to_string());
         storage
@@ -77,8 +77,7 @@ impl SegmentWriter {
             let (node, folder) = (origin.node.clone(), origin.folder.clone());
             let name = SegmentName { folder, node, kid: origin.kid, number };
             let part = tree.part(&name);
-            let claimed = claim(&**storage, tree, &name, is_free);
-            if let Some(file) = claimed.map_err(ArchiveError::io("make a segment", &part))? {
+            if let Some(file) = claim(&**storage, tree, &name, is_free)? {
                 storage
                     .sync_directory(&directory)
                     .map_err(ArchiveError::io("sync a directory", &directory))?;
@@ -267,21 +266,23 @@ fn claim(
     storage: &dyn Storage,
     tree: &Tree,
     name: &SegmentName,
-    is_free: &dyn Fn(&SegmentName) -> io::Result<bool>,
-) -> io::Result<Option<Box<dyn Stored>>> {
+    is_free: &dyn Fn(&SegmentName) -> Result<bool, Diagnostic>,
+) -> Result<Option<Box<dyn Stored>>, ArchiveError> {
     let part = tree.part(name);
+    let io = || ArchiveError::io("make a segment", &part);
     let mut file = match storage.create(&part, FILE_MODE) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
-        made => made?,
+        made => made.map_err(io())?,
     };
     // A recovery that looks for parts left by a crash may have locked it first. It removes the part, which is
     // empty, or has done so already: whatever we wrote to such a file would be lost with our handle.
-    if !file.try_lock()? || !is_still_at(storage, &part, &*file)? {
+    let is_ours = file.try_lock().and_then(|locked| Ok(locked && is_still_at(storage, &part, &*file)?));
+    if !is_ours.map_err(io())? {
         return Ok(None);
     }
     // Another process may have sealed that number after the directory was listed.
-    if storage.exists(&tree.segment(name))? || !is_free(name)? {
-        storage.unlink(&part)?;
+    if storage.exists(&tree.segment(name)).map_err(io())? || !is_free(name).map_err(in_custody)? {
+        storage.unlink(&part).map_err(io())?;
         return Ok(None);
     }
     Ok(Some(file))

@@ -302,7 +302,12 @@ impl OpenSegments {
             policy: *policy,
             networks_unknown: self.parts.foreign_tokens,
         };
-        let is_free = |name: &SegmentName| storage.exists(&tree.vault(name)).map(|exists| !exists);
+        let is_free = |name: &SegmentName| {
+            let path = tree.vault(name);
+            let exists = storage.exists(&path);
+            let failed = |source| VaultError::Io { action: "look for a vault", path, source };
+            Ok(!exists.map_err(failed)?)
+        };
         let segment = SegmentWriter::begin(storage, tree, origin, &is_free)?;
         let vault = shred_key.map(|key| self.begin_vault(&segment, keys, &key)).transpose()?;
         let vault_waits = vault.is_some();
