@@ -383,6 +383,7 @@ mod tests {
             ("<38>2026-11-23T10:00:00 EST-gw1 sshd[7]: x", "2026-11-23T10:00:00"),
             ("<38>Nov 23 10:00:00 JST sshd[7]: x", "Nov 23 10:00:00"),
             // A number.
+            ("<38>Nov 23 10:00:00 -2014 bytes from 203.0.113.9", "Nov 23 10:00:00"),
             ("<38>Nov 23 10:00:00 2014 bytes from 203.0.113.9", "Nov 23 10:00:00"),
         ] {
             let expected = stated(expected.as_bytes());

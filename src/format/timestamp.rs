@@ -8,7 +8,7 @@ use nom::Parser;
 use nom::branch::alt;
 use nom::bytes::complete::{tag, take_while_m_n};
 use nom::character::complete::{char, one_of};
-use nom::combinator::opt;
+use nom::combinator::{opt, verify};
 use nom::sequence::{delimited, preceded, terminated};
 
 /// The result of a parser: the rest of the input and the value. Failures carry no details, because a line
@@ -118,7 +118,7 @@ pub(super) fn clf(input: &[u8]) -> Parsed<'_, StatedTime> {
         _ if first == second || rest.starts_with(b" -0000") => (first, second),
         _ => return Err(MISMATCH),
     };
-    let (rest, offset) = opt(alt((spaced_zone, zone))).parse(rest)?;
+    let (rest, offset) = opt(alt((any_spaced_zone, zone))).parse(rest)?;
     finish(rest, Clock { year: Some(year), month, day, hour, minute, second: second_of_minute }.at(offset))
 }
 
@@ -338,7 +338,13 @@ pub(super) fn zone(input: &[u8]) -> Parsed<'_, i32> {
 
 /// Parses a zone after a space: ` +0100`, ` UTC`, ` CEST`. Only names with a single meaning are known: those
 /// of RFC 5322 4.3 and the European ones. Any other name leaves the zone unstated.
+///
+/// Nor is an offset that no clock is set to: "10:00:00 -2014 bytes".
 pub(super) fn spaced_zone(input: &[u8]) -> Parsed<'_, i32> {
+    verify(any_spaced_zone, |&offset| zones::is_in_use(offset)).parse(input)
+}
+
+fn any_spaced_zone(input: &[u8]) -> Parsed<'_, i32> {
     let (rest, _) = char(' ').parse(input)?;
     if !matches!(rest.first(), Some(b'A'..=b'Z')) {
         return match rest {

@@ -32,6 +32,11 @@ pub(super) fn zoned(time: StatedTime, name: &[u8]) -> StatedTime {
     found.filter(|(rest, _)| rest.is_empty()).map_or(time, |(_, offset)| at(time, offset))
 }
 
+/// Returns whether clocks somewhere are set to this offset: from -12:00 to +14:00, in quarters of an hour.
+pub(super) fn is_in_use(offset_seconds: i32) -> bool {
+    (-12 * 3600..=14 * 3600).contains(&offset_seconds) && offset_seconds % 900 == 0
+}
+
 /// Parses a zone after a space, of which only few programs write the name. Where a host may stand instead,
 /// what follows must show that it is none.
 pub(super) fn rare_zone(input: &[u8]) -> Option<(&[u8], i32)> {
