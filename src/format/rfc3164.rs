@@ -5,7 +5,7 @@ use super::logfmt::at;
 use super::pri::pri;
 use super::raw;
 use super::timestamp::{MISMATCH, Parsed, bsd, rfc3339, spaced_zone};
-use super::zones::rare_zone;
+use super::zones::{end_of_time, rare_zone};
 use super::{between, some_span};
 use crate::model::{Format, Names, Record, Span, StatedTime, TagPoint};
 use crate::scan::Line;
@@ -120,6 +120,11 @@ fn timestamp(input: &[u8]) -> Parsed<'_, (StatedTime, Spelling)> {
     let (rest, (time, spelling)) =
         alt((bsd.map(|time| (time, Spelling::Bsd)), rfc3339.map(|time| (time, Spelling::Rfc3339))))
             .parse(input)?;
+    // Scripts write `Nov 23 10:00:00 PM` there.
+    let (rest, time) = match (spelling, rest) {
+        (Spelling::Bsd, [b' ', b'A' | b'P', b'M', b' ', ..]) => end_of_time(rest, time),
+        _ => (rest, time),
+    };
     let zone = match (spelling, time, rest) {
         (_, StatedTime::Civil { offset_seconds: Some(_), .. }, _) => None,
         (Spelling::Rfc3339, ..) => spaced_zone(rest).ok(),
@@ -382,6 +387,10 @@ mod tests {
             // Hosts.
             ("<38>2026-11-23T10:00:00 EST-gw1 sshd[7]: x", "2026-11-23T10:00:00"),
             ("<38>Nov 23 10:00:00 JST sshd[7]: x", "Nov 23 10:00:00"),
+            // The half of the day, perhaps before a zone.
+            ("Nov 23 10:00:00 PM web1 sshd[7]: x", "Nov 23 22:00:00"),
+            ("<38>Nov 23 12:00:00 AM EST web1 sshd[7]: x", "Nov 23 00:00:00 EST"),
+            ("Nov 23 10:00:00 AM-gw1 sshd[7]: x", "Nov 23 10:00:00"),
             // A number.
             ("<38>Nov 23 10:00:00 -2014 bytes from 203.0.113.9", "Nov 23 10:00:00"),
             ("<38>Nov 23 10:00:00 2014 bytes from 203.0.113.9", "Nov 23 10:00:00"),
