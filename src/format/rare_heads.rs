@@ -176,12 +176,20 @@ fn day_then_month<'a>(input: &'a [u8], separator: &str) -> Parsed<'a, StatedTime
     clock_of(rest, year, month, day)
 }
 
-/// Parses `11/23-10:00:00.123456  [**] [`: Snort.
+/// Parses `11/23-10:00:00.123456  [**] [`: Snort. If it is told to write the year, it puts two digits behind
+/// the day or, since version 3, before the month; a month cannot be above 12.
 fn snort(input: &[u8]) -> Parsed<'_, StatedTime> {
-    let (rest, (month, day)) =
-        (terminated(number_2, char('/')), terminated(number_2, char('-'))).parse(input)?;
-    let (rest, (hour, minute, second)) = terminated(clock_time, tag("  [**] [")).parse(rest)?;
-    finish(rest, Clock { year: None, month, day, hour, minute, second }.at(None))
+    let (rest, (first, second)) = (terminated(number_2, char('/')), number_2).parse(input)?;
+    let (rest, third) = opt(preceded(char('/'), number_2)).parse(rest)?;
+    let (year, month, day) = match third {
+        None => (None, first, second),
+        Some(day) if first > 12 => (Some(first), second, day),
+        Some(year) => (Some(year), first, second),
+    };
+    let year = year.map(|year| 2000 + i16::from(year));
+    let (rest, (hour, minute, second)) =
+        delimited(char('-'), clock_time, (char(' '), opt(char(' ')), tag("[**] ["))).parse(rest)?;
+    finish(rest, Clock { year, month, day, hour, minute, second }.at(None))
 }
 
 /// Parses `23/11/2026 10:00:00 : epoch `: NFS-Ganesha; and `23/11/2026 10:00:00 :: `: Carbon.
@@ -578,6 +586,7 @@ mod tests {
                 "nov/23 10:00:00 system,info,account user admin logged in from 203.0.113.9 via winbox",
                 "11-23 10:00:00 system,info,account user admin logged in from 203.0.113.9 via winbox",
                 "11/23-10:00:00.123456  [**] [1:1:1] x [**] {TCP} 203.0.113.9:57424 -> 192.0.2.1:22",
+                "11/23-10:00:00.123456 [**] [1:1:1] \"x\" [**] {TCP} 203.0.113.9:57424 -> 192.0.2.1:22",
                 "*spamApTask0: Nov 23 10:00:00.123: #CAPWAP-3-DTLS_CLOSED_ERR: x 203.0.113.9",
             ],
             &[
@@ -599,6 +608,8 @@ mod tests {
                 "L 11/05/2026 - 10:00:00: \"x<2><STEAM_1:0:1><>\" connected, address \"203.0.113.9:57424\"",
                 "L 11/05/2026 - 10:00:00.123 - \"x<2><STEAM_1:0:1><>\" connected, address \"203.0.113.9:57424\"",
                 "11/05/2026-10:00:00.123456  [**] [1:1:1] x [**] {TCP} 203.0.113.9:57424 -> 192.0.2.1:22",
+                "11/05/26-10:00:00.123456  [**] [1:1:1] x [**] {TCP} 203.0.113.9:57424 -> 192.0.2.1:22",
+                "26/11/05-10:00:00.123456 [**] [1:1:1] \"x\" [**] {TCP} 203.0.113.9:57424 -> 192.0.2.1:22",
                 "05/11/2026 -- 10:00:00 - <Notice> - x 203.0.113.9",
                 "05/11/2026 10:00:00 : epoch 6b040ea0 : nfs1 : ganesha.nfsd-1 203.0.113.9",
                 "05/11/2026 10:00:00 :: 203.0.113.9",
@@ -606,6 +617,7 @@ mod tests {
             &[
                 "L 11/05/2026 10:00:00: x",
                 "11/05/2026-10:00:00.123456 text",
+                "11/05/26-10:00:00.123456 text",
                 "05/11/2026 -- 10:00:00 - text",
                 "05/11/2026 10:00:00 : text",
             ],
