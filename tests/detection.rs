@@ -445,6 +445,8 @@ fn addresses_in_names() {
         ("9-113-0-203.isp.example (203.0.113.9)", "{ip:203.0.113.9}.isp.example ({ip:203.0.113.9})"),
         ("2001-db8--1.ipv6-literal.net", "{ip:2001:db8::1}.ipv6-literal.net"),
         (r"\\fe80--1s4.ipv6-literal.net\share", r"\\{ip:fe80::1}s4.ipv6-literal.net\share"),
+        (r"\\2001-db8--1.ipv6-literal.net\share", r"\\{ip:2001:db8::1}.ipv6-literal.net\share"),
+        (r"a\0122001-db8--1.ipv6-literal.net", r"a\012{ip:2001:db8::1}.ipv6-literal.net"),
         ("host-2001-db8-0-0-0-0-0-a.isp.example", "host-{ip:2001:db8::a}.isp.example"),
         ("203.0.113.9.log", "{ip:203.0.113.9}.log"),
         ("203-0-113-9.dyn.example.net_443", "{ip:203.0.113.9}.dyn.example.net_443"),

@@ -81,7 +81,10 @@ pub(crate) fn find_dashed(text: &[u8], at: usize, done: &mut usize, emit: &mut i
     }
     let (mut start, end) = run_around(text, at, *done, |byte| byte.is_ascii_hexdigit() || byte == b'-');
     *done = end;
-    start += escape::octal_digits(&text[..start], &text[start..end]);
+    // The first group has four digits, so that of a Windows path, `\\2001-db8--1.ipv6-literal.net\x`, is whole.
+    if text[start..end].get(4) != Some(&b'-') {
+        start += escape::octal_digits(&text[..start], &text[start..end]);
+    }
     // At most 8 groups of 4 and a prefix of a few words.
     if end - start > 64 {
         return;
