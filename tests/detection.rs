@@ -445,6 +445,19 @@ fn addresses_in_names() {
         ("9-113-0-203.isp.example (203.0.113.9)", "{ip:203.0.113.9}.isp.example ({ip:203.0.113.9})"),
         ("2001-db8--1.ipv6-literal.net", "{ip:2001:db8::1}.ipv6-literal.net"),
         (r"\\fe80--1s4.ipv6-literal.net\share", r"\\{ip:fe80::1}s4.ipv6-literal.net\share"),
+        (
+            "10:00:00.1 IP6 2001-db8-0-0-0-0-0-a.isp.example.net.51234 > web1.443: Flags [S]",
+            "10:00:00.1 IP6 {ip:2001:db8::a}.isp.example.net.51234 > web1.443: Flags [S]",
+        ),
+        (
+            "10:00:00.1 IP 203-0-113-9.isp.example.net.51234 > web1.443: Flags [S]",
+            "10:00:00.1 IP {ip:203.0.113.9}.isp.example.net.51234 > web1.443: Flags [S]",
+        ),
+        (
+            "/var/log/hosts/203-0-113-9.isp.example.fr.log",
+            "/var/log/hosts/{ip:203.0.113.9}.isp.example.fr.log",
+        ),
+        ("/js/chunk-203-0-113-9.min.js", "/js/chunk-203-0-113-9.min.js"),
         (r"\\2001-db8--1.ipv6-literal.net\share", r"\\{ip:2001:db8::1}.ipv6-literal.net\share"),
         (r"a\0122001-db8--1.ipv6-literal.net", r"a\012{ip:2001:db8::1}.ipv6-literal.net"),
         ("host-2001-db8-0-0-0-0-0-a.isp.example", "host-{ip:2001:db8::a}.isp.example"),

@@ -10,7 +10,7 @@ use super::email_prefix;
 use super::email_quoted::{MOST_QUOTED_BYTES, quoted_start};
 use super::escape;
 use super::hit::{Canon, Hit, Rule};
-use super::host_name;
+use super::host_name::{self, is_well_known};
 use crate::scan::Line;
 use wide::u8x16;
 
@@ -582,16 +582,6 @@ fn is_nested_domain(text: &[u8], is_top_level: fn(&[u8]) -> bool) -> bool {
 /// Returns whether a label can be a top-level domain and is not a file extension.
 fn is_any_top_level(label: &[u8]) -> bool {
     is_top_level(label) && !host_name::is_no_domain(label)
-}
-
-/// Returns whether `top_level` belongs to a country, or is one of a few common generic ones.
-fn is_well_known(top_level: &[u8]) -> bool {
-    let generic: [&[u8]; 12] = [
-        b"com", b"net", b"org", b"info", b"biz", b"edu", b"gov", b"example", b"test", b"name", b"shop",
-        b"online",
-    ];
-    let country = top_level.len() == 2 && top_level.iter().all(u8::is_ascii_alphabetic);
-    country || generic.iter().any(|known| known.eq_ignore_ascii_case(top_level))
 }
 
 /// Returns the offset of the first of `words` in `text`, which is short, ignoring ASCII case.

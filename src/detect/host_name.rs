@@ -103,7 +103,7 @@ pub(crate) fn is_ip6_arpa(after: &[u8]) -> bool {
 /// Returns whether the text continues with at least two labels of a domain name: `.dialup.isp.example`.
 pub(crate) fn continues_domain(after: &[u8]) -> bool {
     let labels = Labels::of(after);
-    labels.count >= 2 && labels.ends_in_name()
+    labels.count >= 2 && labels.ends_in_name() || labels.end_in_file_or_port(after)
 }
 
 /// Returns whether the text continues with the rest of a label and at least two more: `-static.isp.example`.
@@ -124,7 +124,7 @@ pub(crate) fn continues_access_name(after: &[u8]) -> bool {
 /// Returns whether the text continues with at least one label of a host name: `.isp`, but not `.png`.
 pub(crate) fn continues_name(after: &[u8]) -> bool {
     let labels = Labels::of(after);
-    labels.count >= 1 && labels.ends_in_name()
+    labels.count >= 1 && labels.ends_in_name() || labels.end_in_file_or_port(after)
 }
 
 /// Returns whether the name belongs to a service that spells addresses with the first octet first.
@@ -191,6 +191,16 @@ pub(crate) fn is_no_domain(last_label: &[u8]) -> bool {
     )
 }
 
+/// Returns whether `top_level` belongs to a country, or is one of a few common generic ones.
+pub(crate) fn is_well_known(top_level: &[u8]) -> bool {
+    let generic: [&[u8]; 12] = [
+        b"com", b"net", b"org", b"info", b"biz", b"edu", b"gov", b"example", b"test", b"name", b"shop",
+        b"online",
+    ];
+    let country = top_level.len() == 2 && top_level.iter().all(u8::is_ascii_alphabetic);
+    country || generic.iter().any(|known| known.eq_ignore_ascii_case(top_level))
+}
+
 fn starts_with_ignoring_case(text: &[u8], prefix: &[u8]) -> bool {
     text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
@@ -234,6 +244,18 @@ impl<'a> Labels<'a> {
         letters >= 2 && ends && !is_no_domain(&self.last[..letters])
             || self.last.len() > 4 && starts_with_ignoring_case(self.last, b"xn--")
     }
+
+    /// Returns whether the labels, which are those of `after`, are a domain beyond doubt and then what makes
+    /// it the name of a file, or a port, as tcpdump writes it: `.isp.example.net.log`,
+    /// `.isp.example.net.51234`.
+    fn end_in_file_or_port(&self, after: &[u8]) -> bool {
+        let goes_on = |label: &[u8]| label.iter().all(u8::is_ascii_digit) || is_no_domain(label);
+        if self.count < 3 || !goes_on(self.last) {
+            return false;
+        }
+        let mut labels = after[1..self.end].rsplit(|&byte| byte == b'.').skip_while(|label| goes_on(label));
+        labels.next().is_some_and(is_well_known) && labels.next().is_some()
+    }
 }
 
 trait TrimSuffixDigits {
@@ -264,6 +286,13 @@ mod tests {
             (b". Then", false, false),
             (b" x.y", false, false),
             (b".a.b:80", false, false),
+            (b".isp.example.net.log", true, true),
+            (b".isp.example.net.log.1.gz", true, true),
+            (b".isp.example.fr.51234 > x", true, true),
+            (b".fr.html", false, false),
+            (b".bundle.min.js", false, false),
+            (b".net.log.1", false, false),
+            (b".el9.x86_64.rpm", false, false),
             (b".aa.bb:80", true, true),
         ] {
             assert_eq!(continues_domain(after), domain, "{:?}", String::from_utf8_lossy(after));
