@@ -789,6 +789,14 @@ fn email_in_every_notation() {
         ("for SRS0=abc=de=example.org=user@fwd.fr now", "for {em:srs0=abc=de=example.org=user@fwd.fr} now"),
         ("<bounce+jean=example.fr@list.fr>", "<{em:bounce+jean=example.fr@list.fr}>"),
         ("bounce+jean=example.fr@list.fr", "{em:bounce+jean=example.fr@list.fr}"),
+        (
+            "List-Unsubscribe: <mailto:leave-jean=example.fr@list.example?subject=jean%40example.fr>",
+            "List-Unsubscribe: <mailto:{em:leave-jean=example.fr@list.example}?subject={em:jean@example.fr}>",
+        ),
+        (
+            "<mailto:?to=jean@example.fr&cc=luc@example.fr>",
+            "<mailto:?to={em:jean@example.fr}&cc={em:luc@example.fr}>",
+        ),
         ("prvs=4567abc=jean@example.fr", "{em:prvs=4567abc=jean@example.fr}"),
         ("user-mail=jean.dupont@example.fr", "user-mail={em:jean.dupont@example.fr}"),
         ("jean.dupont@mail.example.co.uk", "{em:jean.dupont@mail.example.co.uk}"),

@@ -519,7 +519,9 @@ fn wrapper_start(text: &[u8], start: usize, at: usize, floor: usize) -> Option<u
     let length = window.iter().rev().take_while(|byte| wide(byte)).count();
     let open = joint - length;
     let bracketed = open > floor && text[open - 1] == b'<';
-    if bracketed && !text[open..at].starts_with(b"/") {
+    // `<mailto:leave-jean=example.org@list.example.org?subject=x>`: List-Unsubscribe. A query may follow.
+    let mail_to = text[floor..open].ends_with(b"<mailto:") && !text[open..at].contains(&b'?');
+    if (bracketed || mail_to) && !text[open..at].starts_with(b"/") {
         return Some(open + email_prefix::key(&text[open..]));
     }
     // Outside brackets, only the known wrappers are recognised.
