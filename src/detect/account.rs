@@ -9,7 +9,7 @@ mod placeholder;
 
 use crate::model::{Format, IdentifierRule, Kind, Kinds, Pattern, Record, Span, TagPoint};
 use crate::primitives::diag::{Code, Diagnostic};
-use json::{has_strings, is_string, string_left, string_length, strings, unquoted_end};
+use json::{has_strings, inner_string_left, is_string, string_left, string_length, strings, unquoted_end};
 use literals::Literals;
 use placeholder::is_placeholder;
 use regex::bytes::{CaptureLocations, Regex, RegexBuilder};
@@ -236,13 +236,15 @@ impl CompiledRule {
                 from = end.max(from + 1);
                 continue;
             }
-            let mut last_end = None;
+            let (mut last_end, mut left) = (None, None);
             for &(group, kind) in &self.groups {
                 let Some((start, end)) = locations.get(group).filter(|(start, end)| start < end) else {
                     continue;
                 };
                 last_end = last_end.max(Some(end));
-                let end = unquoted_end(line, start, end, json);
+                let inner = if json { inner_string_left(line, start..end) } else { None };
+                left = left.or(inner.as_ref().map(|inner| inner.end));
+                let end = inner.map_or_else(|| unquoted_end(line, start, end, json), |inner| inner.start);
                 for_each_piece(line, record, start, end, &mut |span| {
                     if !is_placeholder(kind, span.of(line)) {
                         emit(self.index, kind, span);
@@ -252,7 +254,7 @@ impl CompiledRule {
             // Text after the last group may introduce the next match; but only a little, or a line of many
             // matches would be read many times.
             let context = last_end.filter(|end| whole.end() - end <= MAX_REREAD_BYTES);
-            let next = context.unwrap_or(whole.end());
+            let next = left.or(context).unwrap_or(whole.end());
             from = if next > from { next } else { from + 1 };
         }
     }

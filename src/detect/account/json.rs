@@ -78,6 +78,26 @@ pub(super) fn unquoted_end(line: &[u8], start: usize, end: usize, json: bool) ->
     }
 }
 
+/// Returns the end of a name, and that of the string in which it begins, if `range` extends beyond a string
+/// of JSON in a string of JSON: `"user \\\"jean\\\"\",\"detail\":\"x"`. The quotation mark that ends such a
+/// string has fewer backslashes than those of its text.
+pub(super) fn inner_string_left(line: &[u8], range: Range<usize>) -> Option<Range<usize>> {
+    let quoting = line[..range.start].strip_suffix(b"\"").map(backslashes).filter(|count| *count > 1)?;
+    let text = &line[range.clone()];
+    let mut name_end = None;
+    for quote in memchr::memchr_iter(b'"', text) {
+        let escaping = backslashes(&text[..quote]);
+        if escaping < quoting {
+            let end = range.start + quote - escaping;
+            return Some(name_end.unwrap_or(end)..end);
+        }
+        if escaping == quoting {
+            name_end = Some(range.start + quote - quoting);
+        }
+    }
+    None
+}
+
 /// Returns the number of backslashes at the end of `text`, at most as many as five levels of JSON need.
 fn backslashes(text: &[u8]) -> usize {
     text.iter().rev().take(31).take_while(|byte| **byte == b'\\').count()
@@ -109,6 +129,24 @@ mod tests {
             is_string(line, start, start + text.len())
         };
         assert!(is_whole(r#"b \"c\""#) && is_whole("d") && !is_whole("c") && !is_whole("b "));
+    }
+
+    #[test]
+    fn where_a_name_leaves_a_string_in_a_string() {
+        for (text, expected) in [
+            (r#"user \\\"jean\\\"\",\"a\":\"b"#, Some(("jean", r#"jean\\\""#))),
+            (r#"user \\\"jean\\\" left\",\"a\":\"b"#, Some(("jean", r#"jean\\\" left"#))),
+            (r#"user \\\"je\\\\\\\"an\",\"a\":\"b"#, Some((r#"je\\\\\\\"an"#, r#"je\\\\\\\"an"#))),
+            (r#"user \\\"jean d\",\"a\":\"b"#, Some(("jean d", "jean d"))),
+            (r#"user \\\"je\\\\\\\"an\\\"\",\"a\":\"b"#, Some((r#"je\\\\\\\"an"#, r#"je\\\\\\\"an\\\""#))),
+            (r#"user \\\"jean\\\" x"#, None),
+            (r#"user \"jean\" x"#, None),
+        ] {
+            let start = text.find("je").expect("a name");
+            let left = inner_string_left(text.as_bytes(), start..text.len());
+            let found = left.map(|left| (&text[start..left.start], &text[start..left.end]));
+            assert_eq!(found, expected, "{text}");
+        }
     }
 
     #[test]
