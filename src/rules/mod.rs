@@ -130,6 +130,7 @@ const BUILTIN: &[(&str, &str)] = &[
     ("postgresql.toml", include_str!("../../rules/identifiers/postgresql.toml")),
     ("proftpd.toml", include_str!("../../rules/identifiers/proftpd.toml")),
     ("pure-ftpd.toml", include_str!("../../rules/identifiers/pure-ftpd.toml")),
+    ("rabbitmq.toml", include_str!("../../rules/identifiers/rabbitmq.toml")),
     ("radius.toml", include_str!("../../rules/identifiers/radius.toml")),
     ("samba.toml", include_str!("../../rules/identifiers/samba.toml")),
     ("sendmail.toml", include_str!("../../rules/identifiers/sendmail.toml")),
