@@ -134,6 +134,7 @@ const BUILTIN: &[(&str, &str)] = &[
     ("radius.toml", include_str!("../../rules/identifiers/radius.toml")),
     ("samba.toml", include_str!("../../rules/identifiers/samba.toml")),
     ("sendmail.toml", include_str!("../../rules/identifiers/sendmail.toml")),
+    ("slapd.toml", include_str!("../../rules/identifiers/slapd.toml")),
     ("sshd.toml", include_str!("../../rules/identifiers/sshd.toml")),
     ("sudo.toml", include_str!("../../rules/identifiers/sudo.toml")),
     ("tel.toml", include_str!("../../rules/identifiers/tel.toml")),
