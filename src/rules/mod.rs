@@ -125,6 +125,7 @@ const BUILTIN: &[(&str, &str)] = &[
     ("network.toml", include_str!("../../rules/identifiers/network.toml")),
     ("openvpn.toml", include_str!("../../rules/identifiers/openvpn.toml")),
     ("pam.toml", include_str!("../../rules/identifiers/pam.toml")),
+    ("panels.toml", include_str!("../../rules/identifiers/panels.toml")),
     ("polkit.toml", include_str!("../../rules/identifiers/polkit.toml")),
     ("postfix.toml", include_str!("../../rules/identifiers/postfix.toml")),
     ("postgresql.toml", include_str!("../../rules/identifiers/postgresql.toml")),
