@@ -364,6 +364,7 @@ fn archiver(memory: &Memory, ready: &Ready, now: &str) -> Archiver {
             recognition.zone.clone(),
             Box::new(|lost| panic!("{lost}")),
         )),
+        certain: None,
         storage: Arc::clone(&storage),
     };
     let (segments, _) = OpenSegments::open(parts, clock.now()).unwrap();

@@ -221,6 +221,7 @@ impl Settings {
             source_zone: self.source_zone.clone(),
             backfill: self.backfill,
             archived: false,
+            certain: None,
             identifier_rules: identifiers,
             retention_rules: retention,
         })

@@ -54,6 +54,7 @@ pub fn open(ready: &Ready, plan: Plan) -> Result<(Archiver, Vec<Recovered>), Dia
         foreign_tokens: shared.trust_upstream,
         sealer: plan.sealer,
         shred_keys: plan.shred_keys,
+        certain: filter.recognition.stamper.certain(),
     };
     let mut classes: Vec<_> = policy.classes().iter().map(|class| class.name.clone()).collect();
     classes.extend(ClassName::new(ClassName::UPSTREAM));

@@ -76,9 +76,9 @@ impl RecordedShredKeys {
         Ok(())
     }
 
-    /// Returns whether the legal day of `expires` has come.
-    fn has_come(&self, expires: Expires) -> bool {
-        expires <= Expires::On(self.ledger.now().to_zoned(self.zone.clone()).date())
+    /// Returns whether the legal day of `expires` has come for certain.
+    fn has_come(&mut self, expires: Expires) -> Result<bool, Diagnostic> {
+        Ok(expires <= Expires::On(self.ledger.certain_now()?.to_zoned(self.zone.clone()).date()))
     }
 }
 
@@ -281,13 +281,13 @@ fn changes(before: &[EpochRecord], after: &[EpochRecord]) -> Vec<Event> {
 impl ShredKeys for RecordedShredKeys {
     /// Makes no key for a day that has begun, whether it was purged yet or not.
     fn key_for(&mut self, expires: Expires) -> Result<Option<Secret>, Diagnostic> {
-        if self.has_come(expires) {
+        if self.has_come(expires)? {
             return Ok(None);
         }
         let kept = self.patience.attempt(self.store.directory(), || self.store.key_for(expires));
         let Kept { key, is_new } = match kept {
             // The day has come since the check above, and a purge with it.
-            Err(ShredError::Expired { .. }) if self.has_come(expires) => return Ok(None),
+            Err(ShredError::Expired { .. }) if self.has_come(expires)? => return Ok(None),
             kept => kept?,
         };
         if is_new {

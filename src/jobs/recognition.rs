@@ -13,6 +13,7 @@ use crate::rules::retention::RetentionError;
 pub use crate::rules::retention::load as load_retention;
 use crate::rules::{self, RuleFile};
 use ipnet::IpNet;
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -40,6 +41,8 @@ pub struct Choices {
     pub backfill: bool,
     /// Whether the lines go to an archive.
     pub archived: bool,
+    /// The latest instant that has come for certain, if the clock has jumped: no line expires after it.
+    pub certain: Option<Timestamp>,
     /// Identifier rule files besides the built-in ones.
     pub identifier_rules: Vec<RuleFile>,
     /// Retention rule files besides the built-in ones.
@@ -108,6 +111,7 @@ impl Recognition {
             source_zone: choices.source_zone,
             backfill: choices.backfill,
             archived: choices.archived,
+            certain: choices.certain,
             tags: choices.tags,
             trust_upstream: choices.trust_upstream,
         };

@@ -101,6 +101,7 @@ pub(super) fn run(rules: &RetentionRules) -> Option<SampleReport> {
         source_zone: None,
         backfill: false,
         archived: false,
+        certain: None,
         tags: TagForm::None,
         trust_upstream: false,
     };

@@ -162,6 +162,16 @@ impl Ledger {
         Ok(self.files.head()?.and_then(|head| head.step_to(now)))
     }
 
+    /// Returns the latest instant that has come for certain: now, or if the clock has jumped, what it said
+    /// before.
+    ///
+    /// # Errors
+    /// If the ledger cannot be read.
+    pub fn certain_now(&mut self) -> Result<Timestamp, LedgerError> {
+        let step = self.clock_step()?;
+        Ok(step.map_or(self.now(), |step| step.from.min(self.now())))
+    }
+
     /// Reads the ledger from its beginning, checks it, and hands every entry to `visit`. A ledger without
     /// entries is valid.
     ///

@@ -9,11 +9,13 @@
 pub mod event_time;
 pub mod expiry;
 mod memo;
+mod options;
 mod policy;
 pub mod stamp;
 pub mod tag;
 
 pub use event_time::DayFrom;
+pub use options::{Options, TagForm};
 pub use policy::{FieldOf, Match, Policy};
-pub use stamp::{Dating, Options, Stamper, Start, StartFrom, TagForm, Verdict};
+pub use stamp::{Dating, Stamper, Start, StartFrom, Verdict};
 pub use tag::LookAlikes;

@@ -3,6 +3,7 @@
 use super::event_time::{DayFrom, EventClock, EventDay, whole_seconds};
 use super::expiry::{self, Due};
 use super::memo::{Days, Envelope, Instants, Shortlists, Tag, TagKey, Tags, Verdicts};
+use super::options::{Options, TagForm};
 use super::policy::{FieldOf, Match, Policy};
 use super::tag::{self, ExistingTag};
 use crate::model::{
@@ -10,43 +11,7 @@ use crate::model::{
 };
 use jiff::Timestamp;
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use std::sync::Arc;
-
-/// The form of tags, `--tag`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TagForm {
-    /// In the idiom of each format.
-    #[default]
-    Native,
-    /// Before the line end, in every format.
-    Suffix,
-    /// No tags.
-    None,
-}
-
-/// The operator's choices.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The time zone of legal days.
-    pub zone: TimeZone,
-    /// The time zone of timestamps that state none; if `None`, the legal zone.
-    pub source_zone: Option<TimeZone>,
-    /// Whether to believe every past time, and to drop expired lines.
-    pub backfill: bool,
-    /// Whether lines go to an archive, which takes no expired line, whatever its day is based on.
-    pub archived: bool,
-    /// The form of tags.
-    pub tags: TagForm,
-    /// Whether to keep tags that lines already have.
-    pub trust_upstream: bool,
-}
-
-impl Options {
-    fn drops_expired(&self) -> bool {
-        self.backfill || self.archived
-    }
-}
 
 /// What to do with a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,6 +122,12 @@ impl Stamper {
     #[must_use]
     pub fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// The latest instant that has come for certain, if the clock has jumped.
+    #[must_use]
+    pub fn certain(&self) -> Option<Timestamp> {
+        self.options.certain
     }
 
     /// Determines the verdict on `line` (without its line end), received at `received`. `field` looks up a
@@ -275,8 +246,9 @@ impl Stamper {
     /// Whether a line with this expiry must be dropped now.
     #[inline]
     fn has_expired(&mut self, expires: Expires, received: Timestamp) -> bool {
+        let now = self.options.certain.map_or(received, |certain| received.min(certain));
         self.options.drops_expired()
-            && expires <= Expires::On(receipt_day(&mut self.receipt_days, &self.clock, received))
+            && expires <= Expires::On(receipt_day(&mut self.receipt_days, &self.clock, now))
     }
 
     fn start(&self, class: usize, event: EventDay, received: Timestamp, field: FieldOf<'_, '_>) -> Start {
@@ -374,6 +346,7 @@ mod tests {
     use super::*;
     use crate::model::{ClassName, Clause, Names, Pattern, RetentionClass};
     use crate::retention::expiry::tests::class;
+    use jiff::tz::TimeZone;
     use proptest::prelude::*;
     use std::borrow::Cow;
 
@@ -407,6 +380,7 @@ mod tests {
             source_zone: None,
             backfill: false,
             archived: false,
+            certain: None,
             tags: TagForm::Native,
             trust_upstream: false,
         }

@@ -87,6 +87,7 @@ fn open_segments(storage: Arc<dyn Storage>, tree: Tree) -> Result<OpenSegments, 
         foreign_tokens: false,
         sealer: Box::new(Custody),
         shred_keys: Box::new(Custody),
+        certain: None,
     };
     OpenSegments::open(parts, NOW.parse().unwrap()).map(|(segments, _)| segments)
 }

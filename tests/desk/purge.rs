@@ -423,6 +423,24 @@ fn a_filter_says_that_nobody_purges_its_archive() {
     assert!(!filter("2027-11-25T10:00:00Z").contains("C14"));
 }
 
+/// Whoever sent them may have been told that they are safe.
+#[test]
+fn by_a_clock_that_has_jumped_no_line_of_another_node_is_dropped() {
+    let (node, far) = (Node::new(), "2099-01-01T10:00:00Z");
+    let line =
+        "Nov 23 10:00:02 web1 app: ip_2ep1ws3ns07vxbnjt678r4z7pk90mhr expires=2027-06-01 class=connection\n";
+    let archive = || node.archive_with(&["--now", far, "--trust-upstream"], line);
+    let told = archive();
+    assert!(told.contains("warning[P01]") && !told.contains("dropped"), "{told}");
+    let srv = node.path("srv");
+    let kept = srv.join("archive/expires=2027-06-01/class=connection");
+    assert_eq!(kept.read_dir().unwrap().count(), 1);
+    let purged = node.run(&["purge", "--archive", arg(&srv), "--now", far, "--confirm-clock"]);
+    assert!(!kept.exists(), "{}", text(&purged.stderr));
+    let told = archive();
+    assert!(told.contains("dropped because they had expired: 1 line"), "{told}");
+}
+
 /// The file in the way is somebody's, or half a segment. If it were taken for the segment of that name, the
 /// segment would be lost when the first copy is removed.
 #[test]

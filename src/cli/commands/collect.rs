@@ -68,7 +68,8 @@ pub(crate) fn run(report: Report, common: &Common, args: &CollectArgs) -> Result
 }
 
 fn plan(settings: &Settings) -> Result<Plan, Diagnostic> {
-    let choices = Choices { trust_upstream: true, archived: true, ..settings.choices()? };
+    let certain = filter::certain(settings);
+    let choices = Choices { trust_upstream: true, archived: true, certain, ..settings.choices()? };
     filter::plan(settings, Recognition::new(choices)?, NonZeroUsize::MIN)
 }
 

@@ -13,10 +13,12 @@ use crate::jobs::filter::{Outcome, Plan, Ready};
 use crate::jobs::purge::{CLOCK, readings, sealed_past_due};
 use crate::jobs::recognition::{Choices, Recognition};
 use crate::keyring::Escrow;
+use crate::ledger::ClockStep;
 use crate::model::Tree;
 use crate::pipeline::{Descriptor, Finish, Output};
 use crate::primitives::diag::Diagnostic;
 use crate::quarantine;
+use jiff::Timestamp;
 use jiff::civil::Date;
 use std::fs;
 use std::io;
@@ -67,7 +69,9 @@ pub(crate) fn run(report: Report, common: &Common, args: &FilterArgs) -> Result<
 
 fn ready(settings: &Settings, args: &FilterArgs) -> Result<Ready, Stop> {
     let archived = args.archive.archive.is_some();
-    let recognition = Recognition::new(Choices { archived, ..settings.choices()? })?;
+    // Whoever archives nothing has the lines that are dropped, and is told how many they are.
+    let certain = certain(settings).filter(|_| archived);
+    let recognition = Recognition::new(Choices { archived, certain, ..settings.choices()? })?;
     let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let plan = plan(settings, recognition, args.workers.unwrap_or_else(cores))?;
     // An archive records the whole run, and makes the ledger if there is none.
@@ -113,16 +117,23 @@ pub(super) fn warn_of_escrow(report: Report, escrow: Option<&Escrow>) {
 
 /// Warns of a clock that has jumped: lines are dated by it, and nothing else tells before the next purge.
 pub(super) fn warn_of_clock(report: Report, settings: &Settings) {
-    // A ledger that cannot be read is reported by what writes to it.
-    let step =
-        ledger_of_node(settings).ok().flatten().and_then(|mut ledger| ledger.clock_step().ok().flatten());
-    if let Some(step) = step {
+    if let Some(step) = clock_step(settings) {
         report.warning(
             &Diagnostic::new(&CLOCK, "the clock has jumped, and lines get their days by it")
                 .because(readings(&step, settings.clock.now()))
                 .hint("if it is wrong now, set it, and see `oubliette explain P01` for the lines since; if it is right, run `oubliette purge --confirm-clock`"),
         );
     }
+}
+
+/// Returns the latest instant that has come for certain, if the clock has jumped.
+pub(super) fn certain(settings: &Settings) -> Option<Timestamp> {
+    clock_step(settings).map(|step| step.from)
+}
+
+fn clock_step(settings: &Settings) -> Option<ClockStep> {
+    // A ledger that cannot be read is reported by what writes to it.
+    ledger_of_node(settings).ok().flatten().and_then(|mut ledger| ledger.clock_step().ok().flatten())
 }
 
 /// Warns of sealed lines and of archived days past their expiry day: beside a filter, perhaps nobody purges.

@@ -271,7 +271,8 @@ impl Setup {
     fn load(typed: &Typing) -> Result<Self, Diagnostic> {
         let mut settings = Settings::new(&typed.common, &typed.reading, &typed.tokens)?;
         settings.clock = typed.clock;
-        let recognition = Recognition::new(Choices { archived: true, ..settings.choices()? })?;
+        let certain = filter::certain(&settings);
+        let recognition = Recognition::new(Choices { archived: true, certain, ..settings.choices()? })?;
         Ok(Self { settings, recognition, workers: typed.workers, patience: Arc::clone(&typed.patience) })
     }
 

@@ -30,6 +30,8 @@ pub struct RecordPacker {
     policy_digest: [u8; 32],
     zone: TimeZone,
     clock: Clock,
+    /// The latest instant that has come for certain, if the clock has jumped.
+    certain: Option<Timestamp>,
     max_line_bytes: usize,
 }
 
@@ -43,7 +45,7 @@ impl RecordPacker {
         let keyring = RecordedKeyring::open(plan.keys)?;
         let recipients = keyring.escrow()?.map(Escrow::into_recipients).unwrap_or_default();
         let Recognition { shared, stamper, zone, policy_digest, .. } = plan.recognition;
-        let classes = stamper.policy().classes().to_vec();
+        let (classes, certain) = (stamper.policy().classes().to_vec(), stamper.certain());
         let epochs = EpochsOf::new(keyring, plan.tenant, Arc::clone(&shared.kinds));
         let mut packer = Self {
             filter: Filter::new(shared, stamper, RECENT_BYTES),
@@ -56,6 +58,7 @@ impl RecordPacker {
             policy_digest,
             zone,
             clock: plan.clock,
+            certain,
             max_line_bytes: plan.max_line_bytes,
         };
         packer.renew()?;
@@ -138,7 +141,8 @@ impl RecordPacker {
 
     /// Returns whether the expiry day has come: expired lines are not stored.
     pub(super) fn has_expired(&self, folder: &Folder) -> bool {
-        folder.expires <= Expires::On(self.now().to_zoned(self.zone.clone()).date())
+        let now = self.certain.map_or(self.now(), |certain| self.now().min(certain));
+        folder.expires <= Expires::On(now.to_zoned(self.zone.clone()).date())
     }
 
     /// Returns the classes of the policy.

@@ -117,6 +117,7 @@ impl<'a> Dates<'a> {
             source_zone: None,
             backfill: false,
             archived: false,
+            certain: None,
             tags: TagForm::None,
             trust_upstream: false,
         };

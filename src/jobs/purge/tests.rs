@@ -105,6 +105,7 @@ fn start_filter(memory: &Memory) {
         foreign_tokens: false,
         sealer: Box::new(ledger.clone()),
         shred_keys: Box::new(RecordedShredKeys::new(shred, ledger, zone.clone(), Box::new(|_| {}))),
+        certain: None,
         zone,
     };
     let (_, recovered) = OpenSegments::open(parts, MIDNIGHT.parse().unwrap()).unwrap();

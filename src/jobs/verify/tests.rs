@@ -268,6 +268,7 @@ fn recover(memory: &Memory, now: &str) -> Result<(), Diagnostic> {
         foreign_tokens: false,
         sealer: Box::new(ledger.clone()),
         shred_keys: Box::new(RecordedShredKeys::new(shred, ledger, zone, Box::new(|lost| panic!("{lost}")))),
+        certain: None,
     };
     OpenSegments::open(parts, now).map(drop)
 }

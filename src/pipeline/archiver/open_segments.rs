@@ -65,6 +65,8 @@ pub struct ArchiveParts {
     pub sealer: Box<dyn Sealer>,
     /// Provides shred keys.
     pub shred_keys: Box<dyn ShredKeys>,
+    /// The latest instant that has come for certain, if the clock has jumped: no line expires after it.
+    pub certain: Option<Timestamp>,
 }
 
 impl ArchiveParts {
@@ -280,7 +282,8 @@ impl OpenSegments {
         now: Timestamp,
     ) -> Result<Option<Open>, Diagnostic> {
         let day = self.legal_day(now);
-        if folder.expires <= Expires::On(day) {
+        let certain = self.parts.certain.map_or(day, |certain| day.min(self.legal_day(certain)));
+        if folder.expires <= Expires::On(certain) {
             return Ok(None);
         }
         // Get the key before creating the file: the key store reads its own clock, which may be past midnight.

@@ -80,6 +80,7 @@ fn parts(memory: &Memory, escrow: Escrow) -> ArchiveParts {
         foreign_tokens: false,
         sealer: Box::<TestCustody>::default(),
         shred_keys: Box::<TestCustody>::default(),
+        certain: None,
     }
 }
 
