@@ -1,6 +1,6 @@
 //! The archive of `oubliette filter`: combines arguments and configuration.
 
-use super::purge;
+use super::site;
 use crate::archive::{ArchiveError, Recovered};
 use crate::cli::args::{ArchiveArgs, EscrowName, FilterArgs};
 use crate::cli::codes;
@@ -30,7 +30,7 @@ pub(super) fn open(
     ready: &mut Ready,
     tee: Option<Output<Descriptor>>,
 ) -> Result<Archiver, Diagnostic> {
-    let tree = purge::tree(settings, directory, args.vault.as_ref());
+    let tree = site::tree(settings, directory, args.vault.as_ref());
     on_disk(&tree)?;
     let ledger = settings.ledger(Arc::new(Disk), ready.plan().recognition.zone.clone());
     // Comes first: sealing what a crash left is already part of the recorded run.

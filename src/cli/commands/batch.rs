@@ -1,7 +1,7 @@
 //! `oubliette batch`: reads a list of old logs, and writes their pseudonymised copies and a manifest.
 
 use super::filter;
-use super::purge::ledger_of_node;
+use super::site::ledger_of_node;
 use crate::cli::args::{BatchArgs, Common};
 use crate::cli::codes;
 use crate::cli::exit::Exit;

@@ -1,6 +1,6 @@
 //! `oubliette filter`: reads log lines, and writes pseudonymised and tagged lines.
 
-use super::purge::ledger_of_node;
+use super::site::ledger_of_node;
 use super::{archive, keys};
 use crate::cli::args::{Common, FilterArgs};
 use crate::cli::codes;

@@ -1,6 +1,6 @@
 //! `oubliette hold`: keeps what a case needs beyond its expiry day.
 
-use super::{gaps, purge, replay};
+use super::{gaps, replay, site};
 use crate::cli::args::{AccessArgs, Common, HoldCommand};
 use crate::cli::exit::Exit;
 use crate::cli::report::{Report, Row, Stop, counted};
@@ -30,7 +30,7 @@ pub(crate) fn run(report: Report, common: &Common, command: &HoldCommand) -> Res
             let scope = Scope { class: class.clone(), from: *from, to: *to, tenant: tenant(&settings) };
             // Checked before the hold is added, which makes the directory.
             let is_new = !settings.state_dir.is_dir();
-            let mut site = purge::site(&settings, place, COMMAND)?;
+            let mut site = site::open(&settings, place, COMMAND)?;
             let changed = with(&settings, &mut site, report, |holds, site| {
                 let added = holds.add(site, case, *until, &scope);
                 gaps::purged(report, &hold::purged(site, &scope));
@@ -43,7 +43,7 @@ pub(crate) fn run(report: Report, common: &Common, command: &HoldCommand) -> Res
                 ));
                 Ok(vec![hold])
             });
-            let changed = changed.map_err(|refusal| purge::refused(&mut site, COMMAND, refusal))?;
+            let changed = changed.map_err(|refusal| site::refused(&mut site, COMMAND, refusal))?;
             let held = changed.iter().flat_map(|hold| hold.segments.clone()).collect::<Vec<_>>();
             let told = tell(report, &settings, &mut site, changed)?;
             let state = settings.state_dir.display();
@@ -58,17 +58,17 @@ pub(crate) fn run(report: Report, common: &Common, command: &HoldCommand) -> Res
             Ok(told.and(tell_unseen(report, &settings, why)))
         }
         HoldCommand::Release { place, case } => {
-            let mut site = purge::site(&settings, place, COMMAND)?;
+            let mut site = site::open(&settings, place, COMMAND)?;
             let changed = with(&settings, &mut site, report, |holds, site| {
                 holds.release(site, case)?;
                 report.note("the hold is over, and its extracts are erased");
                 Ok(Vec::new())
             });
-            let changed = changed.map_err(|refusal| purge::refused(&mut site, COMMAND, refusal))?;
+            let changed = changed.map_err(|refusal| site::refused(&mut site, COMMAND, refusal))?;
             tell(report, &settings, &mut site, changed)
         }
         HoldCommand::Extract { place, case, token, ip, email, user, identity } => {
-            let (mut site, places) = purge::site_to_change(&settings, place, EXTRACT)?;
+            let (mut site, places) = site::open_to_change(&settings, place, EXTRACT)?;
             let asked = [ip, email, user].map(Vec::len).iter().sum();
             let purpose =
                 Purpose { case: Some(case.clone()), tenant: tenant(&settings), ..Purpose::default() };
@@ -226,7 +226,7 @@ pub(super) fn record_missing(report: Report, holds: &Holds, site: &mut Site) -> 
 fn list(report: Report, settings: &Settings) -> Result<Exit, Stop> {
     let storage: Arc<dyn Storage> = Arc::new(Disk);
     let holds = Holds::at(&storage, &settings.state_dir.join(FOLDER));
-    let mut ledger = purge::ledger_of_node(settings)?;
+    let mut ledger = site::ledger_of_node(settings)?;
     // A ledger that cannot be read is reported by whoever relies on it.
     let step = ledger.as_mut().and_then(|ledger| ledger.clock_step().ok().flatten());
     let zone = settings.legal_zone()?;

@@ -1,6 +1,6 @@
 //! `oubliette keys`: lists and changes secrets. Also prepares the keyring for other commands.
 
-use super::purge::ledger_of_node;
+use super::site::ledger_of_node;
 use crate::cli::args::{Common, EpochName, KeysCommand, Reading, SeedCommand, Tokens};
 use crate::cli::codes;
 use crate::cli::config::SourceName;

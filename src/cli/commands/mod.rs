@@ -20,6 +20,7 @@ pub(crate) mod purge;
 pub(crate) mod replay;
 pub(crate) mod report;
 pub(crate) mod serve;
+mod site;
 mod status;
 pub(crate) mod token;
 pub(crate) mod vaults;

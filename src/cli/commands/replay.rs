@@ -1,7 +1,7 @@
 //! `oubliette replay`: returns archived lines.
 
 use super::gaps::{left_out, remarks};
-use super::{clear, hold, purge};
+use super::{clear, hold, site};
 use crate::cli::args::{AccessArgs, Common, LineArgs, ReplayArgs, TimeArgs};
 use crate::cli::codes;
 use crate::cli::exit::Exit;
@@ -29,7 +29,7 @@ use std::time::Duration;
 /// Replays archived lines.
 pub(crate) fn run(report: Report, common: &Common, args: &ReplayArgs) -> Result<Exit, Stop> {
     let settings = Settings::of(common)?;
-    let (mut site, places) = purge::site_to_search(&settings, &args.place, "replay")?;
+    let (mut site, places) = site::open_to_search(&settings, &args.place, "replay")?;
     let scope = match (args.reveal, args.reveal_all) {
         (_, true) => Scope::Everybody,
         (true, false) => Scope::Asked,

@@ -1,6 +1,6 @@
 //! `oubliette report`: a page or JSON with what a data protection officer needs to know.
 
-use super::purge::{archive, intermediate, tree};
+use super::site::{archive, intermediate, tree};
 use crate::cli::args::{Common, ReportArgs};
 use crate::cli::codes;
 use crate::cli::exit::Exit;

@@ -7,7 +7,7 @@ mod outlets;
 mod schedule;
 
 use super::status::Shown;
-use super::{archive, filter, keys, purge};
+use super::{archive, filter, keys, site};
 use crate::archive::archive_is_full;
 use crate::cli::args::{ArchiveArgs, Common, Reading, ServeArgs, Tokens};
 use crate::cli::config::Kind;
@@ -295,18 +295,23 @@ impl Setup {
 /// Returns where to find the days that are to be purged.
 fn calendar(setup: &Setup) -> Calendar {
     let Setup { settings, recognition, .. } = setup;
-    let Tree { archive, vault } = tree(settings);
     Calendar {
         storage: Arc::new(Disk),
-        roots: [archive, vault, purge::intermediate(&archive_directory(settings))],
+        roots: stores(settings),
         zone: recognition.zone.clone(),
         clock: settings.clock,
     }
 }
 
+/// Returns the directories of segments, of vaults, and of segments in their second phase.
+fn stores(settings: &Settings) -> [PathBuf; 3] {
+    let Tree { archive, vault } = tree(settings);
+    [archive, vault, site::intermediate(&archive_directory(settings))]
+}
+
 /// Returns the directories of segments and vaults.
 fn tree(settings: &Settings) -> Tree {
-    purge::tree(settings, &archive_directory(settings), None)
+    site::tree(settings, &archive_directory(settings), None)
 }
 
 fn archive_directory(settings: &Settings) -> PathBuf {

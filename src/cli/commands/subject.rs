@@ -3,7 +3,7 @@
 use super::gaps::{left_out, remarks};
 use super::hold::Request;
 use super::replay::{credentials, handed_over, in_period, not_searched, others_left_out, reading, refused};
-use super::{clear, hold, purge};
+use super::{clear, hold, site};
 use crate::cli::args::{AccessArgs, Common, DossierForm, PeriodArgs, PersonArgs};
 use crate::cli::args::{SearchPlace, SubjectCommand};
 use crate::cli::exit::Exit;
@@ -36,18 +36,18 @@ pub(crate) fn run(report: Report, common: &Common, command: &SubjectCommand) -> 
     let settings = Settings::of(common)?;
     match command {
         SubjectCommand::Access { place, person, period, access, form } => {
-            let place = purge::site_to_search(&settings, place, ACCESS)?;
+            let place = site::open_to_search(&settings, place, ACCESS)?;
             Desk::new(report, settings, place, access).access(person, period, *form)
         }
         SubjectCommand::Erase { place, person, access } => {
-            let place = purge::site_to_change(&settings, place, ERASE)?;
+            let place = site::open_to_change(&settings, place, ERASE)?;
             Desk::new(report, settings, place, access).erase(person)
         }
         SubjectCommand::Restrict { place, person, until, access } => {
             restrict(report, &settings, place, person, *until, access)
         }
         SubjectCommand::Affected { place, period, class, list, reveal, recipient, access } => {
-            let place = purge::site_to_search(&settings, place, AFFECTED)?;
+            let place = site::open_to_search(&settings, place, AFFECTED)?;
             let content = Content { classes: class, list: *list, reveal: *reveal, recipients: recipient };
             Desk::new(report, settings, place, access).affected(period, &content)
         }
@@ -359,7 +359,7 @@ fn restrict(
     until: Date,
     args: &AccessArgs,
 ) -> Result<Exit, Stop> {
-    let place = purge::site_to_change(settings, place, RESTRICT)?;
+    let place = site::open_to_change(settings, place, RESTRICT)?;
     let mut desk = Desk::new(report, settings.clone(), place, args);
     let purpose = desk.purpose(Basis::RESTRICTION, None);
     let mut access = announced(RESTRICT, &purpose, Scope::Nobody, person);

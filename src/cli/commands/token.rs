@@ -1,6 +1,6 @@
 //! `oubliette token`: prints the token of an identifier.
 
-use super::purge::ledger_of_node;
+use super::site::ledger_of_node;
 use super::{keys, replay};
 use crate::cli::args::{Common, Reading, TokenArgs};
 use crate::cli::exit::Exit;

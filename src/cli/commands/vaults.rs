@@ -1,6 +1,6 @@
 //! `oubliette vaults`: copies closed vaults to a place of their own.
 
-use super::purge;
+use super::site;
 use crate::cli::args::{Common, VaultsArgs};
 use crate::cli::exit::Exit;
 use crate::cli::files;
@@ -15,7 +15,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &VaultsArgs) -> Result<
     let settings = Settings::of(common)?;
     // With all versions in view, a replaced copy is gone and not hidden as an old version.
     let storage = files::storage(&[&args.to], Seen::AllVersions)?;
-    let site = Site { storage, ..purge::site(&settings, &args.place, "vaults")? };
+    let site = Site { storage, ..site::open(&settings, &args.place, "vaults")? };
     let mut copied = Vec::new();
     let worked = vaults::copy(&site, &args.to, &mut |vault| {
         copied.push(vault);

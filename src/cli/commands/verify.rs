@@ -1,7 +1,7 @@
 //! `oubliette verify`: checks that segments, vaults and the ledger are as they were written.
 
 use super::ledger as ledger_command;
-use super::purge::{intermediate, tree};
+use super::site::{intermediate, tree};
 use crate::cli::args::{Common, VerifyArgs};
 use crate::cli::codes;
 use crate::cli::exit::Exit;

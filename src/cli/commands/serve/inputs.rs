@@ -5,7 +5,6 @@ mod same_address;
 mod same_file;
 
 use crate::cli::codes;
-use crate::cli::commands::purge;
 use crate::cli::config::{Input, Kind, Typed};
 use crate::cli::files;
 use crate::cli::report::Report;
@@ -17,7 +16,6 @@ use crate::input::sockets::SocketFile;
 use crate::input::tail::{self, Offsets, Ours, Pattern};
 use crate::input::tls::{self, Tls};
 use crate::jobs::serve::{Daemon, Dialect, Matching, OpenInput, Protocol};
-use crate::model::Tree;
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::private_folder::Turn;
 use crate::primitives::storage::{Disk, Storage};
@@ -267,10 +265,8 @@ fn ours(settings: &Settings) -> Ours {
     let outputs = settings.serve.outputs();
     let files = outputs.iter().filter_map(|output| output.written());
     let files = files.filter(|path| *path != Path::new("")).map(Path::to_owned).collect();
-    let Tree { archive, vault } = super::tree(settings);
     let state = STATE_FOLDERS.iter().map(|folder| settings.state_dir.join(folder));
-    let intermediate = purge::intermediate(&super::archive_directory(settings));
-    Ours { files, folders: [archive, vault, intermediate].into_iter().chain(state).collect() }
+    Ours { files, folders: super::stores(settings).into_iter().chain(state).collect() }
 }
 
 /// Returns the mode of a socket file.

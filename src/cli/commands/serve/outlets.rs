@@ -5,7 +5,7 @@ mod kafka;
 
 use super::Setup;
 use crate::cli::codes;
-use crate::cli::commands::purge::ledger_of_node;
+use crate::cli::commands::site::ledger_of_node;
 use crate::cli::config::{Output, OutputKind, Typed};
 use crate::cli::files;
 use crate::cli::report::Report;

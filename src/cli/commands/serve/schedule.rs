@@ -3,14 +3,13 @@
 //! segment that was still being written is complete, when a clock that has jumped is confirmed or set right,
 //! when the configuration is loaded again, and an hour after a disk has refused it.
 
-use super::{archive_directory, outlets};
-use crate::cli::commands::purge;
+use super::{archive_directory, outlets, stores};
+use crate::cli::commands::{purge, site};
 use crate::cli::report::Report;
 use crate::cli::settings::Settings;
 use crate::input::tail::Identity;
 use crate::jobs::purge::{BLOCKED, CLOCK, NOT_THERE, Plan, STUCK, is_abandoned};
 use crate::jobs::serve::CANNOT_START;
-use crate::model::Tree;
 use crate::pipeline::Observed;
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::storage::Disk;
@@ -86,7 +85,7 @@ fn keep(report: Report, shared: &(Mutex<State>, Condvar), zone: &TimeZone, obser
             state.is_loaded = false;
             state.settings.clone()
         };
-        let found = stores(&settings);
+        let found = mounted(&settings);
         let Outcome { undone, due, in_use } =
             if settings.serve.purge() { purge_once(report, &settings) } else { Outcome::default() };
         observed.purge_undone(undone);
@@ -98,7 +97,7 @@ fn keep(report: Report, shared: &(Mutex<State>, Condvar), zone: &TimeZone, obser
             // A missing disk may be back. Without any change, another try would only report the same again.
             let is_mended = || match undone {
                 Some(code) if code == CLOCK.id => is_clock_trusted(settings),
-                _ => stores(settings) != found,
+                _ => mounted(settings) != found,
             };
             let is_changed = undone.is_some() && (is_loaded || is_mended());
             // If it cannot be determined whether somebody writes to a part, the purge reports that.
@@ -132,16 +131,13 @@ fn wait(shared: &(Mutex<State>, Condvar), each: Duration, is_due: impl Fn(&Setti
 
 /// Identifies the directories that are the stores of the archive now. Mounting or unmounting a disk changes
 /// them.
-fn stores(settings: &Settings) -> [Option<Identity>; 3] {
-    let archive = archive_directory(settings);
-    let Tree { archive: segments, vault } = purge::tree(settings, &archive, None);
-    [segments, vault, purge::intermediate(&archive)]
-        .map(|store| fs::metadata(store).ok().map(|metadata| Identity::of(&metadata)))
+fn mounted(settings: &Settings) -> [Option<Identity>; 3] {
+    stores(settings).map(|store| fs::metadata(store).ok().map(|metadata| Identity::of(&metadata)))
 }
 
 /// Returns whether the clock agrees with the ledger: somebody has confirmed it, or set it right.
 fn is_clock_trusted(settings: &Settings) -> bool {
-    let step = purge::ledger_of_node(settings).map(|ledger| ledger.map(|mut ledger| ledger.clock_step()));
+    let step = site::ledger_of_node(settings).map(|ledger| ledger.map(|mut ledger| ledger.clock_step()));
     matches!(step, Ok(Some(Ok(None))))
 }
 
