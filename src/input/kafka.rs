@@ -4,6 +4,7 @@
 //! discarded, because its next owner receives them again.
 
 use crate::primitives::librdkafka::why;
+use crate::primitives::lock::Unpoisoned as _;
 use jiff::Timestamp;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
@@ -11,7 +12,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{ClientContext, Message as _, Offset, TopicPartitionList};
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 /// A member of a consumer group.
@@ -167,11 +168,11 @@ impl Changes {
     fn add(&self, partitions: &TopicPartitionList) {
         let elements = partitions.elements();
         let names = elements.iter().map(|element| (element.topic().to_owned(), element.partition()));
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(names);
+        self.0.lock().unpoisoned().extend(names);
     }
 
     fn take(&self) -> Vec<(String, i32)> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.0.lock().unpoisoned())
     }
 }
 

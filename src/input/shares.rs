@@ -1,8 +1,9 @@
 //! The share of all connections that one peer may hold, so that no peer keeps out all others.
 
+use crate::primitives::lock::Unpoisoned as _;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// Whose connection it is, if that can be told. Kept in memory as long as the connection lasts, and shown
 /// nowhere.
@@ -79,7 +80,7 @@ impl Shares {
     }
 
     fn held(&self) -> std::sync::MutexGuard<'_, Held> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unpoisoned()
     }
 }
 

@@ -7,6 +7,7 @@ mod clients;
 pub use clients::Client;
 
 use crate::primitives::diag::{Code, Diagnostic};
+use crate::primitives::lock::Unpoisoned as _;
 use clients::Pinned;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
@@ -16,7 +17,7 @@ use rustls::{Error, InconsistentKeys, RootCertStore, ServerConfig};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
@@ -75,8 +76,8 @@ impl Tls {
 
     /// Replaces the configuration for new connections with that of `loaded`.
     pub fn exchange(&self, loaded: &Self) {
-        let loaded = loaded.0.read().unwrap_or_else(PoisonError::into_inner).clone();
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = loaded;
+        let loaded = loaded.0.read().unpoisoned().clone();
+        *self.0.write().unpoisoned() = loaded;
     }
 
     /// Performs the handshake, and checks whether the client is on the list.
@@ -87,7 +88,7 @@ impl Tls {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let Loaded { config, clients } = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let Loaded { config, clients } = self.0.read().unpoisoned().clone();
         let accepted = timeout(LONGEST_HANDSHAKE, TlsAcceptor::from(config).accept(stream)).await;
         let stream = accepted.map_err(|_| TlsError::Slow)??;
         let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());

@@ -27,6 +27,7 @@ use crate::model::Tree;
 use crate::pipeline::{Archiver, Fanout, Gate, Gathered, Intake, Metered, Observed, Outlet, Repeats, Room};
 use crate::primitives::clock::Clock;
 use crate::primitives::diag::{Code, Diagnostic};
+use crate::primitives::lock::Unpoisoned as _;
 use crate::primitives::storage::{Patience, Storage};
 use crate::telemetry::{self, Meter, Output, State};
 use names::Names;
@@ -35,7 +36,7 @@ use std::io;
 use std::net::{TcpListener, UdpSocket};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
@@ -229,7 +230,7 @@ impl Daemon {
 
     /// Makes patterns leave alone, from now on, what the sidecar writes itself.
     pub fn leave_alone(&self, ours: Ours) {
-        self.context.ours.write().unwrap_or_else(PoisonError::into_inner).extend(ours);
+        self.context.ours.write().unpoisoned().extend(ours);
     }
 
     /// Makes SIGTERM and SIGINT stop the sidecar from now on. Calls `told` for every signal.
@@ -246,7 +247,7 @@ impl Daemon {
 
     /// Applies these limits from now on, to new connections and to datagrams. `memory_bytes` keeps its value.
     pub fn limit(&self, limits: Limits) {
-        let mut current = self.context.limits.write().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.context.limits.write().unpoisoned();
         let (before, now) = (current.connections, limits.connections);
         *current = Limits { memory_bytes: current.memory_bytes, ..limits };
         let Acceptor { connections, shares, .. } = self.context.acceptor.clone();
@@ -379,7 +380,7 @@ impl Daemon {
             .because("the disk of the state directory did not take it in time")
             .hint("expect the last lines of followed files twice")
         });
-        let unkept = std::mem::take(&mut *self.context.unkept.lock().unwrap_or_else(PoisonError::into_inner));
+        let unkept = std::mem::take(&mut *self.context.unkept.lock().unpoisoned());
         let unkept = unkept.into_iter().chain(late).collect();
         self.runtime.shutdown_timeout(LAST_TASKS);
         // In parallel, because each output may use the whole time to drain.
@@ -493,7 +494,7 @@ impl InputContext {
     fn receive(self, socket: impl datagram::Socket, longest_bytes: usize, file: Option<Arc<SocketFile>>) {
         let intake = Metered::new(self.gate.intake_of_datagrams(), Arc::clone(&self.meter));
         let limits = Arc::clone(&self.limits);
-        let max_record_bytes = move || read(&limits).max_record_bytes;
+        let max_record_bytes = move || limits.read().unpoisoned().max_record_bytes;
         let datagrams = datagram::Datagrams { max_record_bytes, longest_bytes };
         let tasks = self.acceptor.tasks.clone();
         let dropped = count_dropped(Arc::clone(&self.meter));
@@ -533,7 +534,7 @@ impl InputContext {
 
     /// Returns the current limits.
     fn limits(&self) -> Limits {
-        read(&self.limits)
+        *self.limits.read().unpoisoned()
     }
 
     /// Returns an intake for a connection, which is counted.
@@ -550,11 +551,6 @@ impl InputContext {
         let Limits { max_record_bytes, max_sealed_bytes, .. } = self.limits();
         Framing { max_frame_bytes: max_record_bytes, max_sealed_bytes, trailer }
     }
-}
-
-/// Reads the limits. A thread that panicked while it held the lock left them whole.
-fn read(limits: &RwLock<Limits>) -> Limits {
-    *limits.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Counts the datagrams that the kernel drops, and logs them once a minute at most.

@@ -20,6 +20,7 @@ pub use reader::{Lines, Reader};
 pub use record::Records;
 pub use writer::Writer;
 
+use crate::primitives::lock::Unpoisoned as _;
 use crate::primitives::private_folder::{LOCK, PrivateFolder, Turn};
 use crate::primitives::storage::Storage;
 use jiff::civil::Date;
@@ -28,7 +29,7 @@ use record::{Day, HEADER_BYTES, Record};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
@@ -199,10 +200,8 @@ impl Shared {
         (self.most_bytes / 8).clamp(1, MOST_FILE_BYTES)
     }
 
-    /// Locks the state. A thread that panicked while it held the lock left the state consistent, because
-    /// every change is a single step.
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unpoisoned()
     }
 }
 

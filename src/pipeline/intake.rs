@@ -16,12 +16,13 @@ use super::error::PipelineError;
 use super::feed::{Part, Parts};
 use crate::input::{Batch, Block, Closed, Deliver, Ending, Long, Lost};
 use crate::primitives::clock::Clock;
+use crate::primitives::lock::Unpoisoned as _;
 use jiff::Timestamp;
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
@@ -363,9 +364,8 @@ impl Future for Receipt {
 }
 
 impl Shared {
-    /// Locks the state. A panic in another thread cannot have left it inconsistent: no update can stop half way.
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unpoisoned()
     }
 }
 
@@ -455,7 +455,7 @@ impl Gathered {
         });
         let left = if self.clock.is_running() { left.min(LONGEST_WAIT) } else { LONGEST_WAIT };
         let waited = self.shared.arrived.wait_timeout(state, left);
-        waited.unwrap_or_else(PoisonError::into_inner).0
+        waited.unpoisoned().0
     }
 }
 

@@ -12,6 +12,7 @@ use crate::input::framing::NUL_TRAILER;
 use crate::input::{Batch, Closed, Deliver};
 use crate::model::{ClassName, Format, Kinds, LineCounts};
 use crate::primitives::diag::Diagnostic;
+use crate::primitives::lock::Unpoisoned as _;
 use crate::primitives::storage::Patience;
 use crate::pseudonym::Pseudonymised;
 use crate::pseudonym::epoch::EpochKeys;
@@ -19,7 +20,7 @@ use crate::telemetry::{Connection, Counts, Failing, Lag, Meter, Output, Snapshot
 use jiff::Timestamp;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 /// Everything that can be observed of a pipeline.
@@ -121,7 +122,7 @@ impl Observed {
     }
 
     fn state(&self) -> State {
-        match *lock(&self.state) {
+        match *self.state.lock().unpoisoned() {
             State::Starting | State::Running if self.waits_for_room() => State::Waiting,
             state => state,
         }
@@ -129,7 +130,7 @@ impl Observed {
 
     /// The meter of the input `name`. An input that is opened again keeps its meter.
     pub fn meter(&self, name: &str) -> Arc<Meter> {
-        let mut meters = lock(&self.meters);
+        let mut meters = self.meters.lock().unpoisoned();
         if let Some(meter) = meters.iter().find(|meter| meter.name() == name) {
             return Arc::clone(meter);
         }
@@ -140,14 +141,14 @@ impl Observed {
 
     /// Replaces the state of the outputs.
     pub fn outputs(&self, waiting: impl Iterator<Item = Output>) {
-        let mut outputs = lock(&self.outputs);
+        let mut outputs = self.outputs.lock().unpoisoned();
         outputs.clear();
         outputs.extend(waiting);
     }
 
     /// Enters a state. [`State::Failed`] is never left.
     pub fn enter(&self, state: State) {
-        let mut current = lock(&self.state);
+        let mut current = self.state.lock().unpoisoned();
         if *current != State::Failed {
             *current = state;
         }
@@ -155,7 +156,7 @@ impl Observed {
 
     /// Begins a run with this number of workers, and returns a slot for each of them.
     pub fn begin(&self, names: Names, workers: usize) -> Vec<Slot> {
-        let mut run_counts = lock(&self.run_counts);
+        let mut run_counts = self.run_counts.lock().unpoisoned();
         run_counts.names = Some(names);
         run_counts.slots = (0..workers).map(|_| Slot::default()).collect();
         run_counts.slots.clone()
@@ -163,7 +164,7 @@ impl Observed {
 
     /// Ends a run and adds what its workers counted.
     pub fn end(&self, tally: &Tally) {
-        let mut run_counts = lock(&self.run_counts);
+        let mut run_counts = self.run_counts.lock().unpoisoned();
         let Some(names) = run_counts.names.take() else { return };
         let mut totals = Totals::default();
         totals.read(tally);
@@ -173,12 +174,12 @@ impl Observed {
 
     /// Notes that a piece was handed to the outputs. Pieces are counted over all runs.
     pub fn wrote(&self, piece: u64) {
-        lock(&self.written).push_back((piece, Instant::now()));
+        self.written.lock().unpoisoned().push_back((piece, Instant::now()));
     }
 
     /// Notes that all pieces up to `pieces` are durable.
     pub fn durable(&self, pieces: u64) {
-        let mut written = lock(&self.written);
+        let mut written = self.written.lock().unpoisoned();
         while written.front().is_some_and(|(piece, _)| *piece <= pieces) {
             written.pop_front();
         }
@@ -196,17 +197,17 @@ impl Observed {
 
     /// Sets the code of the reason why the last purge left due work undone; `None` if it did not.
     pub fn purge_undone(&self, code: Option<&'static str>) {
-        *lock(&self.purge_undone) = code;
+        *self.purge_undone.lock().unpoisoned() = code;
     }
 
     /// A snapshot of everything. `purge` is left empty: only the caller knows the calendar of the archive.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         // Read the workers first: their lines were taken before, so no line can appear to come from nowhere.
-        let named = lock(&self.run_counts).current();
-        let inputs: Vec<_> = lock(&self.meters).iter().map(|meter| meter.read()).collect();
+        let named = self.run_counts.lock().unpoisoned().current();
+        let inputs: Vec<_> = self.meters.lock().unpoisoned().iter().map(|meter| meter.read()).collect();
         let taken = inputs.iter().map(|input| input.lines).sum();
-        let written = lock(&self.written);
+        let written = self.written.lock().unpoisoned();
         let lag = Lag {
             blocks: written.len() as u64,
             oldest: written.front().map(|(_, since)| since.elapsed()).unwrap_or_default(),
@@ -223,12 +224,12 @@ impl Observed {
             rules,
             formats,
             classes,
-            outputs: lock(&self.outputs).clone(),
+            outputs: self.outputs.lock().unpoisoned().clone(),
             lag,
             open_segments: self.open_segments.load(Relaxed),
             repeated: self.repeated.load(Relaxed),
             purge: None,
-            purge_undone: *lock(&self.purge_undone),
+            purge_undone: *self.purge_undone.lock().unpoisoned(),
         }
     }
 }
@@ -237,7 +238,7 @@ impl RunCounts {
     fn current(&self) -> Named {
         let mut sum = self.before.clone();
         if let Some(names) = &self.names {
-            self.slots.iter().for_each(|slot| sum.add(&lock(&slot.0), names));
+            self.slots.iter().for_each(|slot| sum.add(&slot.0.lock().unpoisoned(), names));
         }
         sum
     }
@@ -276,11 +277,6 @@ fn add<'n>(sum: &mut Counts, names: impl Iterator<Item = &'n str>, counts: &[u64
     }
 }
 
-/// Locks a mutex. A panic in another thread cannot have left a number half written.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// A worker that publishes its counts after each block if it has a slot.
 pub struct Watched {
     filter: Filter,
@@ -316,7 +312,7 @@ impl Work<EpochKeys> for Watched {
     ) -> Result<(), Diagnostic> {
         let worked = self.filter.work(piece, received, out);
         if let Some(slot) = &self.slot {
-            lock(&slot.0).read(self.filter.tally());
+            slot.0.lock().unpoisoned().read(self.filter.tally());
         }
         worked
     }
@@ -424,7 +420,7 @@ mod tests {
         observed.end(&tally(4, 1));
         let slots = observed.begin(names(&["billing"]), 2);
         for slot in &slots {
-            lock(&slot.0).read(&tally(3, 0));
+            slot.0.lock().unpoisoned().read(&tally(3, 0));
         }
         meter.took(10, 100);
         let snapshot = observed.snapshot();

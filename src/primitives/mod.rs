@@ -8,6 +8,7 @@ pub mod hex;
 pub mod key_set;
 #[cfg(feature = "kafka")]
 pub mod librdkafka;
+pub mod lock;
 pub mod private_folder;
 pub(crate) mod processor;
 pub mod recipient;

@@ -23,6 +23,7 @@ use crate::model::Tree;
 use crate::pipeline::{Archiver, Gate, Totals};
 use crate::primitives::clock::Clock;
 use crate::primitives::diag::Diagnostic;
+use crate::primitives::lock::Unpoisoned as _;
 use crate::primitives::storage::{Disk, DiskEvent, Patience};
 use crate::telemetry::log::{self, Form};
 use inputs::Inputs;
@@ -31,7 +32,7 @@ use outlets::Outlets;
 use schedule::Schedule;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// Serves until SIGTERM or SIGINT, or until standard input ends if that is the only input.
 ///
@@ -87,8 +88,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &ServeArgs) -> Result<E
             break Ok(worst);
         }
         // What is left at a stop needs no new inputs.
-        let loaded =
-            next.lock().unwrap_or_else(PoisonError::into_inner).take().filter(|_| !daemon.is_closed());
+        let loaded = next.lock().unpoisoned().take().filter(|_| !daemon.is_closed());
         let reloads = loaded.is_some();
         next_run = match loaded {
             Some(loaded) => go_on(report, &daemon, &mut inputs, setup, loaded),
@@ -199,7 +199,7 @@ fn on_signal(
         let checked = |setup: Setup| setup.plan().and_then(|_| keys::check(&setup.settings)).map(|_| setup);
         match Setup::load(&typed).and_then(checked) {
             Ok(setup) => {
-                *next.lock().unwrap_or_else(PoisonError::into_inner) = Some(setup);
+                *next.lock().unpoisoned() = Some(setup);
                 gate.interrupt();
             }
             Err(problem) => {

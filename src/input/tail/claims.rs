@@ -5,8 +5,9 @@
 //! continues where it ended.
 
 use super::offsets::{Identity, Kept};
+use crate::primitives::lock::Unpoisoned as _;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// All files that this process follows. Clones share them.
 #[derive(Clone, Debug, Default)]
@@ -31,7 +32,7 @@ impl Claims {
     /// Claims a file for the caller, and returns how far a previous follower read it, if there was one;
     /// `None` if it is already followed.
     pub(super) fn claim(&self, file: Identity) -> Option<(Claim, Option<Kept>)> {
-        let mut states = self.states();
+        let mut states = self.0.lock().unpoisoned();
         if states.len() >= MOST_REMEMBERED {
             states.retain(|_, state| matches!(state, State::Followed));
         }
@@ -42,11 +43,6 @@ impl Claims {
         };
         states.insert(file, State::Followed);
         Some((Claim { claims: self.clone(), file, left: None }, left))
-    }
-
-    /// Locks the states. A thread that panicked while it held the lock left them consistent.
-    fn states(&self) -> MutexGuard<'_, HashMap<Identity, State>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -59,7 +55,7 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        let mut states = self.claims.states();
+        let mut states = self.claims.0.lock().unpoisoned();
         match self.left {
             Some(kept) => drop(states.insert(self.file, State::Left(kept))),
             None => drop(states.remove(&self.file)),

@@ -1,6 +1,7 @@
 //! Keeps how far each file was read, across restarts.
 
 use crate::primitives::hex;
+use crate::primitives::lock::Unpoisoned as _;
 use crate::primitives::private_folder::{PrivateFolder, Turn};
 use crate::primitives::storage::{Storage, is_full};
 use serde::{Deserialize, Serialize};
@@ -10,7 +11,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 /// The identity of a file, whatever its name is now.
@@ -128,7 +129,7 @@ impl Offsets {
     /// # Errors
     /// If they still cannot be kept.
     pub fn keep(&self) -> io::Result<Option<Vec<Kept>>> {
-        let unsaved = self.unsaved().clone();
+        let unsaved = self.unsaved.lock().unpoisoned().clone();
         unsaved.map(|files| self.save(&files).map(|()| files)).transpose()
     }
 
@@ -147,7 +148,7 @@ impl Offsets {
     pub fn save(&self, files: &[Kept]) -> io::Result<()> {
         let bytes = serde_json::to_vec(files).map_err(io::Error::other)?;
         let saved = self.write(&bytes);
-        *self.unsaved() = saved.is_err().then(|| files.to_vec());
+        *self.unsaved.lock().unpoisoned() = saved.is_err().then(|| files.to_vec());
         saved
     }
 
@@ -160,11 +161,6 @@ impl Offsets {
             }
             written => written,
         }
-    }
-
-    /// Locks the unsaved offsets. A thread that panicked while it held the lock left them consistent.
-    fn unsaved(&self) -> MutexGuard<'_, Option<Vec<Kept>>> {
-        self.unsaved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

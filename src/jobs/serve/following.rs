@@ -5,12 +5,13 @@ use super::names::Named;
 use crate::input::stream::Acceptor;
 use crate::input::tail::{self, Found, Offsets, Pattern, TailError};
 use crate::primitives::diag::Diagnostic;
+use crate::primitives::lock::Unpoisoned as _;
 use crate::primitives::storage::Storage;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::task;
 use tokio::time::{self, Instant};
@@ -113,7 +114,7 @@ impl InputContext {
     async fn look(&self, matching: &Matching, followers: &mut BTreeMap<PathBuf, Follower>) -> Search {
         let followed: Vec<_> = followers.keys().cloned().collect();
         let (pattern, names) = (matching.pattern.clone(), self.names.clone());
-        let ours = self.ours.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let ours = self.ours.read().unpoisoned().clone();
         let found = tokio::task::spawn_blocking(move || {
             let Found { mut files, has_links } = pattern.files(&followed);
             let written = ours.resolved();
@@ -179,7 +180,7 @@ impl InputContext {
             self.follow_on(settings, &offsets, &named).await;
             let kept = task::spawn_blocking(move || offsets.keep()).await;
             if let Err(why) = kept.map_err(io::Error::other).flatten() {
-                self.unkept.lock().unwrap_or_else(PoisonError::into_inner).push(unkept(place, &why));
+                self.unkept.lock().unpoisoned().push(unkept(place, &why));
             }
         }));
     }

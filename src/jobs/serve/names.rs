@@ -1,9 +1,10 @@
 //! Names of followed files: a file with several names is followed under one of them.
 
 use crate::input::tail::Identity;
+use crate::primitives::lock::Unpoisoned as _;
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// The paths that inputs follow now, each with the number of its followers.
 #[derive(Clone, Debug, Default)]
@@ -18,13 +19,13 @@ pub(super) struct Named {
 impl Names {
     /// Marks `path` as followed, whoever else follows the file.
     pub(super) fn add(&self, path: &Path) -> Named {
-        self.named(&mut self.paths(), path.to_owned())
+        self.named(&mut self.0.lock().unpoisoned(), path.to_owned())
     }
 
     /// Marks as followed those paths in `found` that are files of which no input follows any name, with one
     /// name for each file.
     pub(super) fn add_new(&self, mut found: Vec<PathBuf>) -> Vec<Named> {
-        let mut paths = self.paths();
+        let mut paths = self.0.lock().unpoisoned();
         let mut known: HashSet<_> = paths.keys().filter_map(|path| Identity::at(path)).collect();
         found.retain(|path| Identity::at(path).is_some_and(|file| known.insert(file)));
         found.into_iter().map(|path| self.named(&mut paths, path)).collect()
@@ -34,23 +35,18 @@ impl Names {
         *paths.entry(path.clone()).or_default() += 1;
         Named { names: self.clone(), path }
     }
-
-    /// Locks the paths. A thread that panicked while it held the lock left them whole.
-    fn paths(&self) -> MutexGuard<'_, BTreeMap<PathBuf, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Named {
     /// Returns whether somebody else follows the path, too.
     pub(super) fn is_shared(&self) -> bool {
-        self.names.paths().get(&self.path).is_some_and(|count| *count > 1)
+        self.names.0.lock().unpoisoned().get(&self.path).is_some_and(|count| *count > 1)
     }
 }
 
 impl Drop for Named {
     fn drop(&mut self) {
-        let mut paths = self.names.paths();
+        let mut paths = self.names.0.lock().unpoisoned();
         if let Some(count) = paths.get_mut(&self.path) {
             *count -= 1;
             if *count == 0 {

@@ -3,12 +3,13 @@
 
 use crate::pipeline::Observed;
 use crate::primitives::clock::Clock;
+use crate::primitives::lock::Unpoisoned as _;
 use crate::primitives::storage::Storage;
 use crate::telemetry::{Observe, Purge, Snapshot};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// Where expiry days are looked up.
 #[derive(Clone, Debug)]
@@ -39,13 +40,13 @@ impl Status {
 
     /// Changes the archive that the sidecar writes to.
     pub fn follow(&self, calendar: Calendar) {
-        *self.calendar.lock().unwrap_or_else(PoisonError::into_inner) = calendar;
+        *self.calendar.lock().unpoisoned() = calendar;
     }
 }
 
 impl Observe for Status {
     fn snapshot(&self) -> Snapshot {
-        let calendar = self.calendar.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let calendar = self.calendar.lock().unpoisoned().clone();
         Snapshot { purge: calendar.next(), ..self.observed.snapshot() }
     }
 }

@@ -21,10 +21,11 @@ use super::{
 use crate::archive::ArchiveError;
 use crate::input::Block;
 use crate::primitives::diag::Diagnostic;
+use crate::primitives::lock::Unpoisoned as _;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, Builder};
 use std::time::{Duration, Instant};
 
@@ -241,7 +242,7 @@ impl<'a, S: Source, O: Sink<B>, B: Outgoing> Turns<'a, S, O, B> {
                 }
                 _ => match reading.source.take() {
                     Some(source) => return Some(source),
-                    None => reading = self.read.wait(reading).unwrap_or_else(PoisonError::into_inner),
+                    None => reading = self.read.wait(reading).unpoisoned(),
                 },
             }
         }
@@ -270,7 +271,7 @@ impl<'a, S: Source, O: Sink<B>, B: Outgoing> Turns<'a, S, O, B> {
         let is_full =
             |order: &mut Order<'a, O, B>| order.ready.len() >= self.most_ready && order.ended.is_none();
         let order = self.write_ready(order);
-        let mut order = self.written.wait_while(order, is_full).unwrap_or_else(PoisonError::into_inner);
+        let mut order = self.written.wait_while(order, is_full).unpoisoned();
         order.empty.pop().unwrap_or_default()
     }
 
@@ -315,7 +316,7 @@ impl<'a, S: Source, O: Sink<B>, B: Outgoing> Turns<'a, S, O, B> {
                 let rest = patience.checked_sub(waited).unwrap_or(patience);
                 let goes_on = |order: &mut Order<'a, O, B>| order.ended.is_none() && !order.closed;
                 let waited = self.left.wait_timeout_while(order, rest, goes_on);
-                order = waited.unwrap_or_else(PoisonError::into_inner).0;
+                order = waited.unpoisoned().0;
             }
         }
     }
@@ -338,8 +339,8 @@ impl<'a, S: Source, O: Sink<B>, B: Outgoing> Turns<'a, S, O, B> {
 
     /// Determines how the run ended, after all threads have ended.
     fn conclude(self) -> (Flow, Result<Finish, PipelineError>) {
-        let reading = self.reading.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let order = self.order.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let reading = self.reading.into_inner().unpoisoned();
+        let order = self.order.into_inner().unpoisoned();
         let result = match (order.ended, order.output) {
             (Some(ended), _) => ended,
             // A thread took the output and never gave it back.
@@ -396,7 +397,7 @@ fn write<B: Outgoing, O: Sink<B>>(output: &mut O, result: Result<B, PipelineErro
 
 /// Locks a mutex. No holder can have panicked half way: code that may panic is guarded and runs without a lock.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock().unpoisoned()
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! Files in memory that fail on request, and lose what a power cut would lose.
 
 use super::{Listed, Names, Storage, Stored};
+use crate::primitives::lock::Unpoisoned as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// A failure, injected once, at an operation that changes something. The first such operation has number 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,8 +127,7 @@ impl Memory {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Only a test can have panicked, and nothing here is half changed.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unpoisoned()
     }
 
     fn open_file(&self, path: &Path) -> io::Result<Box<dyn Stored>> {

@@ -6,11 +6,12 @@
 //! returned as ever.
 
 use super::{Listed, Names, Reserve, Storage, Stored, is_full};
+use crate::primitives::lock::Unpoisoned as _;
 use std::error::Error;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// Shortest pause between attempts.
@@ -182,9 +183,8 @@ impl Patience {
         state.lasts()
     }
 
-    /// A thread that panicked with the lock held left the state consistent.
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unpoisoned()
     }
 }
 

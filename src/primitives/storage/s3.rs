@@ -23,6 +23,7 @@ mod part;
 use super::versions::{Version, Versions};
 use super::{Listed, Storage, Stored};
 use crate::primitives::hex;
+use crate::primitives::lock::Unpoisoned as _;
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::path::Path as Key;
 use object_store::{
@@ -35,7 +36,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use tokio::runtime::Runtime;
 
 /// Access to buckets.
@@ -166,7 +167,7 @@ impl S3 {
             return Err(invalid("it names no bucket"));
         }
         let key = Key::parse(key.trim_matches('/')).map_err(|_| invalid("the key is not well formed"))?;
-        let mut buckets = lock(&self.shared.buckets);
+        let mut buckets = self.shared.buckets.lock().unpoisoned();
         if let Some(bucket) = buckets.get(name) {
             return Ok((Arc::clone(bucket), key));
         }
@@ -405,11 +406,6 @@ impl Stored for Object {
     fn recorded_sha256(&self) -> io::Result<Option<[u8; 32]>> {
         Ok(self.sha256)
     }
-}
-
-/// A panic elsewhere leaves the maps consistent.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 pub(super) fn as_io(error: Error) -> io::Error {

@@ -12,13 +12,14 @@ use crate::jobs::purge::{BLOCKED, CLOCK, NOT_THERE, Plan, STUCK, is_abandoned};
 use crate::jobs::serve::CANNOT_START;
 use crate::pipeline::Observed;
 use crate::primitives::diag::Diagnostic;
+use crate::primitives::lock::Unpoisoned as _;
 use crate::primitives::storage::Disk;
 use crate::quarantine::SEALED_LINES;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan as _};
 use std::fs;
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -62,14 +63,14 @@ impl Schedule {
 
     /// Puts new settings in force.
     pub(super) fn follow(&self, settings: &Settings) {
-        let mut state = self.state.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.0.lock().unpoisoned();
         (state.settings, state.is_loaded) = (settings.clone(), true);
     }
 }
 
 impl Drop for Schedule {
     fn drop(&mut self) {
-        self.state.0.lock().unwrap_or_else(PoisonError::into_inner).is_over = true;
+        self.state.0.lock().unpoisoned().is_over = true;
         self.state.1.notify_all();
         if let Some(thread) = self.thread.take() {
             // A panic of the thread has already been reported.
@@ -81,7 +82,7 @@ impl Drop for Schedule {
 fn keep(report: Report, shared: &(Mutex<State>, Condvar), zone: &TimeZone, observed: &Observed) {
     loop {
         let settings = {
-            let mut state = shared.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut state = shared.0.lock().unpoisoned();
             state.is_loaded = false;
             state.settings.clone()
         };
@@ -113,9 +114,9 @@ fn keep(report: Report, shared: &(Mutex<State>, Condvar), zone: &TimeZone, obser
 /// Waits until a purge `is_due`, which is checked every `each`. Returns false if the schedule ends instead.
 fn wait(shared: &(Mutex<State>, Condvar), each: Duration, is_due: impl Fn(&Settings, bool) -> bool) -> bool {
     loop {
-        let state = shared.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = shared.0.lock().unpoisoned();
         let waited = shared.1.wait_timeout_while(state, each, |state| !state.is_over);
-        let state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        let state = waited.unpoisoned().0;
         if state.is_over {
             return false;
         }

@@ -1,6 +1,7 @@
 //! Objects that are being written. They are kept in memory, since a store takes objects only whole.
 
-use super::{Marks, S3, lock};
+use super::{Marks, S3};
+use crate::primitives::lock::Unpoisoned as _;
 use crate::primitives::storage::Stored;
 use object_store::PutMode;
 use std::collections::HashMap;
@@ -21,7 +22,7 @@ struct Written {
 
 impl Parts {
     pub(super) fn begin(&self, path: &Path) -> io::Result<()> {
-        let mut parts = lock(&self.0);
+        let mut parts = self.0.lock().unpoisoned();
         if parts.contains_key(path) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
@@ -30,20 +31,20 @@ impl Parts {
     }
 
     pub(super) fn has(&self, path: &Path) -> bool {
-        lock(&self.0).contains_key(path)
+        self.0.lock().unpoisoned().contains_key(path)
     }
 
     pub(super) fn bytes(&self, path: &Path) -> Option<Vec<u8>> {
-        lock(&self.0).get(path).map(|part| part.bytes.clone())
+        self.0.lock().unpoisoned().get(path).map(|part| part.bytes.clone())
     }
 
     /// Drops a part. Returns whether there was one and nothing of it is stored.
     pub(super) fn end(&self, path: &Path) -> bool {
-        lock(&self.0).remove(path).is_some_and(|part| !part.stored)
+        self.0.lock().unpoisoned().remove(path).is_some_and(|part| !part.stored)
     }
 
     fn with<T>(&self, path: &Path, action: impl FnOnce(&mut Written) -> T) -> io::Result<T> {
-        lock(&self.0).get_mut(path).map(action).ok_or_else(|| io::ErrorKind::NotFound.into())
+        self.0.lock().unpoisoned().get_mut(path).map(action).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 }
 
