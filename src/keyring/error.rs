@@ -169,9 +169,6 @@ pub enum KeyError {
     /// A fleet seed is shared by several nodes.
     #[error("a fleet seed cannot be rotated on one node")]
     RotateSeed,
-    /// There is no source of secrets.
-    #[error("no source of secrets")]
-    NoSource,
     /// The operating system gave no random bytes.
     #[error("the operating system gives no random bytes")]
     Randomness,
@@ -276,7 +273,6 @@ impl From<KeyError> for Diagnostic {
             KeyError::RotateSeed => Self::new(&ROTATE, what)
                 .because("the other nodes would go on with the old one, and tokens would no longer be equal")
                 .hint("make a new seed with `oubliette keys seed new FILE` and import it on every node"),
-            KeyError::NoSource => Self::new(&IO, what),
             KeyError::Randomness => Self::new(&RANDOMNESS, what)
                 .because("getrandom(2) failed")
                 .hint("start later in the boot, or pass a key with `--key-file`"),

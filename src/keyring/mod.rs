@@ -71,6 +71,13 @@ pub struct Current {
     pub until: Option<Timestamp>,
 }
 
+impl Current {
+    /// The secret of a key file.
+    fn fixed(key_file: &KeyFile) -> Result<Self, KeyError> {
+        Ok(Self { epoch: Epoch::Fixed, secret: key_file::read(key_file)?, until: None })
+    }
+}
+
 /// The result of a rotation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rotation {
@@ -86,7 +93,14 @@ pub struct Rotation {
 #[derive(Debug)]
 pub struct Keyring {
     settings: Settings,
-    state: Option<StateDir>,
+    place: Place,
+}
+
+/// Where the secrets of a keyring are.
+#[derive(Debug)]
+enum Place {
+    KeyFile(KeyFile),
+    State(StateDir),
 }
 
 impl Keyring {
@@ -110,14 +124,14 @@ impl Keyring {
         settings: Settings,
         state: impl FnOnce(&Path) -> Result<StateDir, KeyError>,
     ) -> Result<Self, KeyError> {
-        let state = match &settings.source {
+        let place = match &settings.source {
             SecretSource::KeyFile(key_file) => {
                 key_file::read(key_file)?;
-                None
+                Place::KeyFile(key_file.clone())
             }
-            SecretSource::StateDir => Some(state(&settings.directory)?),
+            SecretSource::StateDir => Place::State(state(&settings.directory)?),
         };
-        Ok(Self { settings, state })
+        Ok(Self { settings, place })
     }
 
     /// Opens the keyring of a node that has made secrets, for reading only; `None` if there are none. Makes
@@ -137,10 +151,10 @@ impl Keyring {
     /// # Errors
     /// If the secret cannot be read, made, wrapped or kept; nothing may be written then.
     pub fn current(&mut self, now: Timestamp) -> Result<Current, KeyError> {
-        let Settings { source, length, zone, .. } = &self.settings;
-        let Some(state) = &self.state else {
-            let SecretSource::KeyFile(key_file) = source else { return Err(KeyError::NoSource) };
-            return Ok(Current { epoch: Epoch::Fixed, secret: key_file::read(key_file)?, until: None });
+        let Settings { length, zone, .. } = &self.settings;
+        let state = match &self.place {
+            Place::KeyFile(key_file) => return Current::fixed(key_file),
+            Place::State(state) => state,
         };
         let lock = state.lock()?;
         let escrow = Escrow::load(state)?;
@@ -198,10 +212,10 @@ impl Keyring {
     /// # Errors
     /// If the secret cannot be read.
     pub fn running(&self, now: Timestamp) -> Result<Option<Current>, KeyError> {
-        let Settings { source, length, zone, .. } = &self.settings;
-        let Some(state) = &self.state else {
-            let SecretSource::KeyFile(key_file) = source else { return Err(KeyError::NoSource) };
-            return Ok(Some(Current { epoch: Epoch::Fixed, secret: key_file::read(key_file)?, until: None }));
+        let Settings { length, zone, .. } = &self.settings;
+        let state = match &self.place {
+            Place::KeyFile(key_file) => return Current::fixed(key_file).map(Some),
+            Place::State(state) => state,
         };
         let (epoch, secret, length) = match Chain::load(state)? {
             Some(chain) => {
@@ -223,7 +237,7 @@ impl Keyring {
     /// If the secret cannot be read, or if the epoch is out of reach of the seed.
     pub fn asked(&self, now: Timestamp) -> Result<Option<Current>, KeyError> {
         let zone = &self.settings.zone;
-        let Some(chain) = self.state.as_ref().map(Chain::load).transpose()?.flatten() else {
+        let Some(chain) = self.state().map(Chain::load).transpose()?.flatten() else {
             return self.running(now);
         };
         let (epoch, length) = (Epoch::at(now, chain.length(), zone), chain.length());
@@ -236,7 +250,7 @@ impl Keyring {
     /// # Errors
     /// If secrets cannot be listed.
     pub fn has_secrets(&self) -> Result<bool, KeyError> {
-        self.state.as_ref().map_or(Ok(false), |state| Ok(!random::epochs(state)?.is_empty()))
+        self.state().map_or(Ok(false), |state| Ok(!random::epochs(state)?.is_empty()))
     }
 
     /// Returns the epochs that are past at `now` but still have a secret here, oldest first.
@@ -244,7 +258,7 @@ impl Keyring {
     /// # Errors
     /// If secrets cannot be listed or read.
     pub fn past(&self, now: Timestamp) -> Result<Vec<Epoch>, KeyError> {
-        let Some(state) = &self.state else { return Ok(Vec::new()) };
+        let Some(state) = self.state() else { return Ok(Vec::new()) };
         let zone = &self.settings.zone;
         if let Some(chain) = Chain::load(state)? {
             let is_over = chain.epoch().end(chain.length(), zone).is_some_and(|end| end <= now);
@@ -264,7 +278,7 @@ impl Keyring {
     /// # Errors
     /// If secrets cannot be listed or read.
     pub fn in_place_at(&self, now: Timestamp) -> Result<Option<(Epoch, EpochLength)>, KeyError> {
-        let Some(state) = &self.state else { return Ok(None) };
+        let Some(state) = self.state() else { return Ok(None) };
         let (records, zone) = (history::load(state)?, &self.settings.zone);
         let with_length = |epoch| (epoch, length_of(epoch, self.settings.length, &records, zone));
         let mut kept = random::epochs(state)?.into_iter().map(with_length);
@@ -277,7 +291,7 @@ impl Keyring {
     /// # Errors
     /// If a secret cannot be erased.
     pub fn erase_past(&mut self, now: Timestamp) -> Result<Vec<Epoch>, KeyError> {
-        let Some(state) = &self.state else { return Ok(Vec::new()) };
+        let Some(state) = self.state() else { return Ok(Vec::new()) };
         let lock = state.lock()?;
         Chain::erase_old(state, &lock)?;
         let past = self.past(now)?;
@@ -302,7 +316,7 @@ impl Keyring {
     /// # Errors
     /// If the recipients cannot be read.
     pub fn escrow(&self) -> Result<Option<Escrow>, KeyError> {
-        self.state.as_ref().map(Escrow::load).transpose()
+        self.state().map(Escrow::load).transpose()
     }
 
     /// Returns the wraps of secrets that are no longer here, or that a purge at `now` would erase, oldest
@@ -311,7 +325,7 @@ impl Keyring {
     /// # Errors
     /// If secrets or wraps cannot be listed.
     pub fn past_wraps(&self, now: Timestamp) -> Result<Vec<Wrap>, KeyError> {
-        let Some(state) = &self.state else { return Ok(Vec::new()) };
+        let Some(state) = self.state() else { return Ok(Vec::new()) };
         let (past, records) = (self.past(now)?, history::load(state)?);
         let is_destroyed = |wrap: &Wrap| {
             let (epoch, kid) = (wrap.epoch.to_string(), wrap.kid);
@@ -327,7 +341,7 @@ impl Keyring {
     /// # Errors
     /// If it cannot be erased.
     pub fn erase_wrap(&mut self, wrap: &Wrap) -> Result<(), KeyError> {
-        let Some(state) = &self.state else { return Ok(()) };
+        let Some(state) = self.state() else { return Ok(()) };
         let _lock = state.lock()?;
         wrap.erase(state)
     }
@@ -337,7 +351,7 @@ impl Keyring {
     /// # Errors
     /// If the record cannot be read.
     pub fn history(&self) -> Result<Vec<EpochRecord>, KeyError> {
-        self.state.as_ref().map_or(Ok(Vec::new()), history::load)
+        self.state().map_or(Ok(Vec::new()), history::load)
     }
 
     /// Wraps the running secret again, to all recipients, after some were added. Returns its epoch and the
@@ -347,7 +361,7 @@ impl Keyring {
     /// See [`Keyring::current`].
     pub fn wrap_again(&mut self, now: Timestamp) -> Result<(Epoch, usize), KeyError> {
         let current = self.current(now)?;
-        let Some(state) = &self.state else { return Err(KeyError::RotateKeyFile) };
+        let Some(state) = self.state() else { return Err(KeyError::RotateKeyFile) };
         let escrow = Escrow::load(state)?;
         if !escrow.is_missing() {
             escrow.wrap_again(state, current.epoch, &current.secret)?;
@@ -360,13 +374,16 @@ impl Keyring {
     /// # Errors
     /// If the seed cannot be read.
     pub fn has_seed(&self) -> Result<bool, KeyError> {
-        self.state.as_ref().map_or(Ok(false), |state| Ok(Chain::load(state)?.is_some()))
+        self.state().map_or(Ok(false), |state| Ok(Chain::load(state)?.is_some()))
     }
 
     /// Returns the state directory, unless a key file is used.
     #[must_use]
     pub fn state(&self) -> Option<&StateDir> {
-        self.state.as_ref()
+        match &self.place {
+            Place::KeyFile(_) => None,
+            Place::State(state) => Some(state),
+        }
     }
 
     /// Erases the running secret at once and makes a new one.
@@ -374,7 +391,7 @@ impl Keyring {
     /// # Errors
     /// Refused for a key file and for a fleet seed, since others share them.
     pub fn rotate(&mut self, now: Timestamp) -> Result<Rotation, KeyError> {
-        let Some(state) = &self.state else { return Err(KeyError::RotateKeyFile) };
+        let Some(state) = self.state() else { return Err(KeyError::RotateKeyFile) };
         if Chain::load(state)?.is_some() {
             return Err(KeyError::RotateSeed);
         }
