@@ -9,13 +9,14 @@ use super::state_dir::{Lock, io_error};
 use super::{KeyError, StateDir};
 use crate::primitives::crypto::hkdf;
 use crate::primitives::hex;
+use crate::primitives::private_folder::random_secret;
 use crate::primitives::secret::Secret;
 use crate::primitives::storage::if_there;
 use crate::pseudonym::epoch::{Epoch, EpochLength};
 use std::fmt::Write;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 const NAME: &str = "keys/chain";
 
@@ -43,10 +44,7 @@ impl Chain {
     /// # Errors
     /// If the operating system gives no random bytes.
     pub fn generate(epoch: Epoch, length: EpochLength) -> Result<Self, KeyError> {
-        let mut bytes = [0; 32];
-        getrandom::fill(&mut bytes).map_err(|_| KeyError::Randomness)?;
-        let key = Secret::new(bytes);
-        bytes.zeroize();
+        let key = random_secret().map_err(|_| KeyError::Randomness)?;
         Ok(Self { epoch, length, key })
     }
 
@@ -97,9 +95,7 @@ impl Chain {
         }
         let chain = hex::decode_any_case(value("chain")?.as_bytes());
         let mut bytes = chain.ok_or("the chain is not 64 hex digits")?;
-        let key = Secret::new(bytes);
-        bytes.zeroize();
-        Ok(Self { epoch, length, key })
+        Ok(Self { epoch, length, key: Secret::take(&mut bytes) })
     }
 
     /// Loads the chain of this node, if a seed was imported.

@@ -14,7 +14,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 const RECIPIENTS: &str = "escrow/recipients.txt";
 
@@ -274,8 +274,7 @@ impl Identities {
     pub fn unwrap(&self, wrapped: &[u8]) -> Result<Secret, String> {
         let mut bytes = [0; 32];
         let read = self.reader(wrapped)?.read_exact(&mut bytes).map_err(|error| error.to_string());
-        let secret = Secret::new(bytes);
-        bytes.zeroize();
+        let secret = Secret::take(&mut bytes);
         read.map(|()| secret)
     }
 

@@ -9,7 +9,7 @@ use std::fs::{Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 /// A key file, according to who put it there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,8 +80,7 @@ pub(super) fn read(key_file: &KeyFile) -> Result<Secret, KeyError> {
     let length = usize::try_from(metadata.len()).unwrap_or(usize::MAX).max(bytes.len());
     let mut key = decode(&bytes).ok_or(KeyError::Length { path: path.to_owned(), bytes: length })?;
     let zero = key == [0; 32];
-    let secret = Secret::new(key);
-    key.zeroize();
+    let secret = Secret::take(&mut key);
     if zero { Err(KeyError::Zero { path: path.to_owned() }) } else { Ok(secret) }
 }
 

@@ -1,11 +1,12 @@
 //! Source `random`: one secret per epoch from the operating system, on this node only.
 
-use super::state_dir::{Lock, take_32};
+use super::state_dir::Lock;
 use super::{Escrow, KeyError, StateDir, history};
+use crate::primitives::private_folder::random_secret;
 use crate::primitives::secret::Secret;
 use crate::pseudonym::epoch::{Epoch, kid};
 use jiff::Timestamp;
-use zeroize::Zeroize;
+use zeroize::Zeroizing;
 
 fn name(epoch: Epoch) -> String {
     format!("keys/epoch-{epoch}.secret")
@@ -37,10 +38,7 @@ pub(super) fn secret_at(
 fn fresh(epoch: Epoch, state: &StateDir) -> Result<Secret, KeyError> {
     let records = history::load(state)?;
     for _ in 0..MOST_DRAWS {
-        let mut bytes = [0; 32];
-        getrandom::fill(&mut bytes).map_err(|_| KeyError::Randomness)?;
-        let secret = Secret::new(bytes);
-        bytes.zeroize();
+        let secret = random_secret().map_err(|_| KeyError::Randomness)?;
         let (kid, epoch_name) = (kid(&secret, epoch), epoch.to_string());
         let is_known =
             records.iter().any(|record| record.epoch == epoch_name && record.kid.as_bytes() == kid);
@@ -58,15 +56,13 @@ const MOST_DRAWS: usize = 64;
 
 /// Reads the secret of `epoch`, if this node has it.
 pub(super) fn read(epoch: Epoch, state: &StateDir) -> Result<Option<Secret>, KeyError> {
-    let Some(bytes) = state.read(&name(epoch))? else { return Ok(None) };
-    let damaged = |length| KeyError::Damaged {
+    let Some(bytes) = state.read(&name(epoch))?.map(Zeroizing::new) else { return Ok(None) };
+    let damaged = |_| KeyError::Damaged {
         path: state.path(&name(epoch)),
-        reason: format!("a secret has 32 bytes, this file {length}"),
+        reason: format!("a secret has 32 bytes, this file {}", bytes.len()),
     };
-    let mut bytes = take_32(bytes).map_err(damaged)?;
-    let secret = Secret::new(bytes);
-    bytes.zeroize();
-    Ok(Some(secret))
+    let mut taken = <[u8; 32]>::try_from(bytes.as_slice()).map_err(damaged)?;
+    Ok(Some(Secret::take(&mut taken)))
 }
 
 /// Overwrites and removes the secret of `epoch`.

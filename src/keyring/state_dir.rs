@@ -9,7 +9,6 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use zeroize::Zeroize;
 
 /// An existing state directory that only its owner can change.
 #[derive(Clone, Debug)]
@@ -106,11 +105,4 @@ impl StateDir {
 pub(super) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> KeyError {
     let path = path.to_owned();
     move |source| KeyError::Io { action, path, source }
-}
-
-/// Takes 32 bytes out of a buffer, and wipes the buffer.
-pub(super) fn take_32(mut bytes: Vec<u8>) -> Result<[u8; 32], usize> {
-    let taken = <[u8; 32]>::try_from(bytes.as_slice()).map_err(|_| bytes.len());
-    bytes.zeroize();
-    taken
 }

@@ -5,16 +5,14 @@ use chacha20poly1305::aead::{AeadInPlace, KeyInit};
 use chacha20poly1305::{ChaCha20Poly1305, Nonce};
 use hkdf::Hkdf;
 use sha2::Sha256;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 /// Computes `HKDF-SHA256(ikm, salt = none, info)`, 32 bytes (RFC 5869).
 #[must_use]
 pub fn hkdf(ikm: &Secret, info: &[u8]) -> Secret {
     let mut okm = [0; 32];
     hkdf_into(ikm, info, &mut okm);
-    let secret = Secret::new(okm);
-    okm.zeroize();
-    secret
+    Secret::take(&mut okm)
 }
 
 /// Computes `HKDF-SHA256(ikm, salt, info)`, 32 bytes (RFC 5869). The result cannot be derived without both
@@ -24,9 +22,7 @@ pub fn hkdf_salted(ikm: &Secret, salt: &Secret, info: &[u8]) -> Secret {
     let mut okm = [0; 32];
     let expanded = Hkdf::<Sha256>::new(Some(salt.expose()), ikm.expose()).expand(info, &mut okm);
     assert!(expanded.is_ok(), "32 bytes are one block");
-    let secret = Secret::new(okm);
-    okm.zeroize();
-    secret
+    Secret::take(&mut okm)
 }
 
 /// Computes `HKDF-SHA256(ikm, salt = none, info)`, `okm.len()` bytes.

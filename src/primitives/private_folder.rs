@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroizing;
 
 /// The folder.
 #[derive(Clone, Debug)]
@@ -162,9 +162,7 @@ impl PrivateFolder {
     pub fn secret(&self, name: &str) -> io::Result<Option<Secret>> {
         let Some(bytes) = self.read(name)? else { return Ok(None) };
         let mut taken = <[u8; 32]>::try_from(bytes.as_slice()).map_err(|_| io::ErrorKind::InvalidData)?;
-        let secret = Secret::new(taken);
-        taken.zeroize();
-        Ok(Some(secret))
+        Ok(Some(Secret::take(&mut taken)))
     }
 
     /// Opens a file, creating it with mode 0600 and making its name durable if it is missing.
@@ -253,9 +251,7 @@ pub fn read_from(file: &dyn Stored, offset: u64) -> io::Result<Vec<u8>> {
 pub fn random_secret() -> io::Result<Secret> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(io::Error::other)?;
-    let secret = Secret::new(bytes);
-    bytes.zeroize();
-    Ok(secret)
+    Ok(Secret::take(&mut bytes))
 }
 
 /// Longest wait for the turn. A turn takes milliseconds; a process that holds it for longer hangs on a disk

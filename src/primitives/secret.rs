@@ -8,10 +8,18 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 pub struct Secret([u8; 32]);
 
 impl Secret {
-    /// Takes the bytes; the caller must wipe its own copy.
+    /// Takes a copy of the bytes; the caller must wipe its own, or use [`Secret::take`].
     #[must_use]
     pub fn new(bytes: [u8; 32]) -> Self {
         Self(bytes)
+    }
+
+    /// Takes the bytes out of `bytes`, which is wiped.
+    #[must_use]
+    pub fn take(bytes: &mut [u8; 32]) -> Self {
+        let secret = Self(*bytes);
+        bytes.zeroize();
+        secret
     }
 
     /// Returns the bytes. Do not copy them anywhere that outlives the call.
