@@ -1,7 +1,7 @@
 //! The identity that opens sealed lines when no escrow recipient is configured.
 
-use super::{QuarantineError, sync_directory};
-use crate::primitives::storage::hand_over;
+use super::QuarantineError;
+use crate::primitives::storage::{Disk, Storage as _, hand_over, parent};
 use age::secrecy::ExposeSecret;
 use age::x25519::{Identity, Recipient};
 use std::fs::{self, File, OpenOptions};
@@ -51,7 +51,7 @@ fn make(path: &Path) -> io::Result<()> {
     });
     let removed = fs::remove_file(&part);
     written.and(removed)?;
-    sync_directory(path.parent().unwrap_or(Path::new(".")))
+    Disk.sync_directory(parent(path))
 }
 
 fn write_new(path: &Path, identity: &Identity) -> io::Result<()> {

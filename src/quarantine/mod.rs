@@ -15,7 +15,7 @@ pub use seal::{KeyedHash, Sealing};
 pub use sealed_lines::{SealedLine, SealedLines, remove, sealed_lines, sync};
 
 use crate::primitives::storage::{Disk, Patience, Storage as _};
-use std::fs::{self, File, Permissions};
+use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -100,12 +100,6 @@ fn private_directory(directory: &Path) -> io::Result<()> {
         return Ok(());
     }
     fs::set_permissions(directory, Permissions::from_mode(0o700))
-}
-
-/// Makes names that were added to or removed from `directory` durable.
-fn sync_directory(directory: &Path) -> io::Result<()> {
-    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
-    File::open(directory)?.sync_all()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Seals one line into a file.
 
-use super::{Placeholder, QuarantineError, sync_directory};
-use crate::primitives::storage::{Patience, hand_over};
+use super::{Placeholder, QuarantineError};
+use crate::primitives::storage::{Disk, Patience, Storage as _, hand_over};
 use age::Encryptor;
 use age::stream::StreamWriter;
 use rustix::fs::{FlockOperation, flock};
@@ -75,7 +75,7 @@ impl Sealing {
         file.sync_all().map_err(failed)?;
         patience.attempt(&directory, || fs::rename(&part.path, &path)).map_err(failed)?;
         part.is_renamed = true;
-        sync_directory(&directory).map_err(failed)?;
+        Disk.sync_directory(&directory).map_err(failed)?;
         Ok(placeholder)
     }
 }

@@ -1,7 +1,7 @@
 //! Lists and removes sealed lines.
 
-use super::{FOLDER, Placeholder, QuarantineError, sync_directory};
-use crate::primitives::storage::if_there;
+use super::{FOLDER, Placeholder, QuarantineError};
+use crate::primitives::storage::{Disk, Storage as _, if_there};
 use jiff::Timestamp;
 use std::fs;
 use std::io;
@@ -82,7 +82,7 @@ pub fn remove(line: &SealedLine) -> io::Result<()> {
 /// [`QuarantineError::SealedLines`] if that fails.
 pub fn sync(directory: &Path) -> Result<(), QuarantineError> {
     let failed = |source| QuarantineError::SealedLines { action: "sync", path: directory.to_owned(), source };
-    if_there(sync_directory(directory)).map(drop).map_err(failed)
+    if_there(Disk.sync_directory(directory)).map(drop).map_err(failed)
 }
 
 /// Returns the sealed line in the file at `path`; `None` if it is another file, or gone.

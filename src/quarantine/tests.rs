@@ -6,6 +6,7 @@ use crate::primitives::diag::Diagnostic;
 use age::secrecy::ExposeSecret;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+use std::fs::File;
 use std::io::{Read, Write};
 use std::time::{Duration, SystemTime};
 
