@@ -2,15 +2,15 @@
 //! custodian, and nobody on the node, can recover it.
 
 use super::{KeyError, StateDir, random};
-use crate::primitives::recipient;
+use crate::primitives::recipient::{self, Recipients};
 use crate::primitives::secret::Secret;
 use crate::primitives::storage::{if_there, read_file};
 use crate::pseudonym::epoch::{Epoch, kid};
+use age::Decryptor;
 use age::secrecy::{ExposeSecret, SecretString};
-use age::{Decryptor, Encryptor};
 use std::collections::BTreeSet;
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ const RECIPIENTS: &str = "escrow/recipients.txt";
 
 /// The recipients of a node, and the identities that are still on it.
 pub struct Escrow {
-    recipients: Vec<Box<dyn age::Recipient + Send>>,
+    recipients: Recipients,
     names: Vec<String>,
     identities_on_node: Vec<String>,
 }
@@ -62,7 +62,7 @@ impl Escrow {
 
     /// Converts into the recipients themselves.
     #[must_use]
-    pub fn into_recipients(self) -> Vec<Box<dyn age::Recipient + Send>> {
+    pub fn into_recipients(self) -> Recipients {
         self.recipients
     }
 
@@ -176,13 +176,7 @@ impl Escrow {
     /// # Errors
     /// See [`Escrow::wrapped`].
     pub fn encrypted(&self, bytes: &[u8]) -> Result<Vec<u8>, String> {
-        let recipients = self.recipients.iter().map(|recipient| &**recipient as &dyn age::Recipient);
-        let encryptor = Encryptor::with_recipients(recipients).map_err(|error| error.to_string())?;
-        let mut wrapped = Vec::new();
-        let mut writer = encryptor.wrap_output(&mut wrapped).map_err(|error| error.to_string())?;
-        writer.write_all(bytes).map_err(|error| error.to_string())?;
-        writer.finish().map_err(|error| error.to_string())?;
-        Ok(wrapped)
+        recipient::encrypted(bytes, &self.recipients).map_err(|error| error.to_string())
     }
 }
 

@@ -14,6 +14,7 @@ pub use error::{CODES, QuarantineError, SEALED_LINES};
 pub use seal::{KeyedHash, Sealing};
 pub use sealed_lines::{SealedLine, SealedLines, remove, sealed_lines, sync};
 
+use crate::primitives::recipient::Recipients;
 use crate::primitives::storage::{Disk, Patience, Storage as _};
 use std::fs::{self, Permissions};
 use std::io;
@@ -30,7 +31,7 @@ pub struct Quarantine {
     /// The longest line that passes; stated in the placeholder.
     max_line_bytes: u64,
     /// Recipients who can open sealed lines; the quarantine identity if no others are configured.
-    recipients: Vec<Box<dyn age::Recipient + Send>>,
+    recipients: Recipients,
     /// Whether `directory` is known to exist and be private.
     ready: bool,
     /// How to wait for a full or read-only disk.
@@ -43,11 +44,7 @@ impl Quarantine {
     ///
     /// Without recipients, the quarantine makes an identity of its own in that directory and uses it.
     #[must_use]
-    pub fn new(
-        state_dir: &Path,
-        recipients: Vec<Box<dyn age::Recipient + Send>>,
-        max_line_bytes: u64,
-    ) -> Self {
+    pub fn new(state_dir: &Path, recipients: Recipients, max_line_bytes: u64) -> Self {
         let directory = state_dir.join(FOLDER);
         Self { directory, max_line_bytes, recipients, ready: false, patience: Arc::default() }
     }

@@ -1,8 +1,8 @@
 //! Seals one line into a file.
 
 use super::{Placeholder, QuarantineError};
+use crate::primitives::recipient::{Recipients, encryptor};
 use crate::primitives::storage::{Disk, Patience, Storage as _, hand_over};
-use age::Encryptor;
 use age::stream::StreamWriter;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File, OpenOptions};
@@ -35,7 +35,7 @@ impl Sealing {
     pub(super) fn begin(
         directory: &Path,
         max_line_bytes: u64,
-        recipients: &[Box<dyn age::Recipient + Send>],
+        recipients: &Recipients,
         hash: Box<dyn KeyedHash>,
         patience: Arc<Patience>,
     ) -> Result<Self, QuarantineError> {
@@ -114,11 +114,10 @@ pub(super) struct LineEncryptor<W: Write> {
 impl<W: Write> LineEncryptor<W> {
     pub(super) fn begin(
         output: W,
-        recipients: &[Box<dyn age::Recipient + Send>],
+        recipients: &Recipients,
         hash: Box<dyn KeyedHash>,
     ) -> Result<Self, age::EncryptError> {
-        let recipients = recipients.iter().map(|recipient| &**recipient as &dyn age::Recipient);
-        let sealed = Encryptor::with_recipients(recipients)?.wrap_output(output)?;
+        let sealed = encryptor(recipients)?.wrap_output(output)?;
         Ok(Self { sealed, hash, bytes: 0 })
     }
 

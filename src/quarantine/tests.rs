@@ -228,8 +228,7 @@ impl Write for Full {
 
 #[test]
 fn a_disk_that_fills_at_any_point_is_an_error() {
-    let recipients: [Box<dyn age::Recipient + Send>; 1] =
-        [Box::new(age::x25519::Identity::generate().to_public())];
+    let recipients: Recipients = vec![Box::new(age::x25519::Identity::generate().to_public())];
     let line = vec![b'a'; 200_000];
     let write = |room| -> Result<(), age::EncryptError> {
         let mut encryptor = LineEncryptor::begin(Full(room), &recipients, Named::boxed(1))?;
@@ -310,7 +309,7 @@ impl Write for Counting {
 #[test]
 fn a_long_line_streams_through() {
     let recipient: Box<dyn age::Recipient + Send> = Box::new(age::x25519::Identity::generate().to_public());
-    let mut encryptor = LineEncryptor::begin(Counting::default(), &[recipient], Named::boxed(1)).unwrap();
+    let mut encryptor = LineEncryptor::begin(Counting::default(), &vec![recipient], Named::boxed(1)).unwrap();
     let chunk = [b'a'; 1 << 18];
     for _ in 0..256 {
         encryptor.update(&chunk).unwrap();

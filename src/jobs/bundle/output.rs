@@ -3,9 +3,9 @@
 use super::WRITE;
 use super::stage::{PARTIAL, with_suffix};
 use crate::primitives::diag::Diagnostic;
-use crate::primitives::recipient;
+use crate::primitives::recipient::{self, Recipients};
 use crate::primitives::storage::Storage;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The destination of a bundle.
@@ -64,12 +64,9 @@ pub(in crate::jobs) fn encrypted_to(
     option: &str,
     recipients: &[String],
 ) -> Result<Vec<u8>, Diagnostic> {
-    let refused = |error: io::Error| Diagnostic::new(&WRITE, "cannot encrypt").because(error.to_string());
-    encrypt(bytes, &parsed(option, recipients)?).map_err(refused)
+    recipient::encrypted(bytes, &parsed(option, recipients)?)
+        .map_err(|error| Diagnostic::new(&WRITE, "cannot encrypt").because(error.to_string()))
 }
-
-/// The recipients to encrypt to.
-pub(super) type Recipients = Vec<Box<dyn age::Recipient + Send>>;
 
 pub(super) fn parsed(option: &str, names: &[String]) -> Result<Recipients, Diagnostic> {
     let parsed = names.iter().enumerate().map(|(index, name)| {
@@ -79,16 +76,6 @@ pub(super) fn parsed(option: &str, names: &[String]) -> Result<Recipients, Diagn
         })
     });
     parsed.collect()
-}
-
-fn encrypt(bytes: &[u8], recipients: &Recipients) -> io::Result<Vec<u8>> {
-    let recipients = recipients.iter().map(|recipient| &**recipient as &dyn age::Recipient);
-    let encryptor = age::Encryptor::with_recipients(recipients).map_err(io::Error::other)?;
-    let mut encrypted = Vec::new();
-    let mut writer = encryptor.wrap_output(&mut encrypted)?;
-    writer.write_all(bytes)?;
-    writer.finish()?;
-    Ok(encrypted)
 }
 
 pub(super) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Diagnostic + use<> {

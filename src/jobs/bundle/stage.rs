@@ -9,9 +9,10 @@
 //! SHA256SUMS is not a bundle.
 
 use super::Files;
-use super::output::{DIRECTORY_MODE, Destination, FILE_MODE, RECIPIENT_OPTION, Recipients, failed, parsed};
+use super::output::{DIRECTORY_MODE, Destination, FILE_MODE, RECIPIENT_OPTION, failed, parsed};
 use super::spool::{Appender, Spool, Spooled};
 use crate::primitives::diag::Diagnostic;
+use crate::primitives::recipient::{self, Recipients};
 use crate::primitives::storage::{Storage, Stored, parent};
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
@@ -166,8 +167,7 @@ impl Stage {
         to: &Path,
         files: &Files,
     ) -> io::Result<()> {
-        let recipients = recipients.iter().map(|recipient| &**recipient as &dyn age::Recipient);
-        let encryptor = age::Encryptor::with_recipients(recipients).map_err(io::Error::other)?;
+        let encryptor = recipient::encryptor(recipients).map_err(io::Error::other)?;
         let output = encryptor.wrap_output(Appender::create(&*self.storage, to)?)?;
         let mut archive = tar::Builder::new(output);
         for (name, bytes) in files {
