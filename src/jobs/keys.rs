@@ -35,25 +35,12 @@ pub fn list(settings: Settings) -> Result<Listing, KeyError> {
     Ok(Listing { epochs: keyring.history()?, recipients, identities_on_node })
 }
 
-/// What `keys rotate` did.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Rotated {
-    /// The epoch of the secret.
-    pub epoch: Epoch,
-    /// The kid of the erased secret, if there was one.
-    pub old: Option<String>,
-    /// The kid of the new secret.
-    pub new: String,
-}
-
 /// Erases the running secret and makes another. Records that in the ledger of the node, if it has one.
 ///
 /// # Errors
 /// If the source is a key file or a fleet seed, which cannot be rotated; if the ledger cannot be written.
-pub fn rotate(settings: Settings, ledger: Option<Ledger>, now: Timestamp) -> Result<Rotated, Diagnostic> {
-    let Rotation { epoch, old, new } = RecordedKeyring::open(settings)?.told_to(ledger).rotate(now)?;
-    let text = |kid: [u8; 5]| String::from_utf8_lossy(&kid).into_owned();
-    Ok(Rotated { epoch, old: old.map(text), new: text(new) })
+pub fn rotate(settings: Settings, ledger: Option<Ledger>, now: Timestamp) -> Result<Rotation, Diagnostic> {
+    RecordedKeyring::open(settings)?.told_to(ledger).rotate(now)
 }
 
 /// Adds recipients, and wraps the running secret to all of them. Returns its epoch and the number of

@@ -9,7 +9,7 @@ use crate::cli::files;
 use crate::cli::report::{Report, Row, Stop, counted};
 use crate::cli::settings::Settings;
 use crate::jobs::keys;
-use crate::keyring::{self, EpochRecord, EpochState, Escrow, KeyError, KeyFile, Keyring, StateDir};
+use crate::keyring::{self, EpochRecord, EpochState, Escrow, KeyError, KeyFile, Keyring, Rotation, StateDir};
 use crate::primitives::diag::Diagnostic;
 use crate::pseudonym::epoch::EpochLength;
 use jiff::tz::TimeZone;
@@ -110,14 +110,15 @@ fn list(report: Report, common: &Common) -> Result<Exit, Stop> {
 fn rotate(report: Report, common: &Common, tokens: &Tokens) -> Result<Exit, Stop> {
     let settings = Settings::new(common, &Reading::default(), tokens)?;
     let keys = prepared(&settings, settings.legal_zone()?)?;
-    let rotated = keys::rotate(keys, ledger_of_node(&settings)?, settings.clock.now())?;
-    let old = rotated.old.as_deref();
+    let Rotation { epoch, old, new } = keys::rotate(keys, ledger_of_node(&settings)?, settings.clock.now())?;
+    let text = |kid: [u8; 5]| String::from_utf8_lossy(&kid).into_owned();
+    let (old, new) = (old.map(text), text(new));
     if report.is_json() {
-        report.value(&json!({ "epoch": rotated.epoch.to_string(), "old": old, "new": rotated.new }))?;
+        report.value(&json!({ "epoch": epoch.to_string(), "old": old, "new": new }))?;
     } else {
         let old =
             old.map_or_else(|| "there was no secret".to_owned(), |kid| format!("secret {kid} is erased"));
-        report.note(&format!("{old}; epoch {} goes on with {}", rotated.epoch, rotated.new));
+        report.note(&format!("{old}; epoch {epoch} goes on with {new}"));
         report.note("restart running filters: until then they use the old one");
     }
     Ok(Exit::Done)
