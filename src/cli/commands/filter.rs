@@ -43,24 +43,25 @@ pub(crate) fn run(report: Report, common: &Common, args: &FilterArgs) -> Result<
     let input = files::input(args.input.as_deref())?;
     let (stop, stopped) = StopReading::new().map_err(|error| no_signals(&error))?;
     let signals = stop.on_signals().map_err(|error| no_signals(&error))?;
-    let output = match (&args.archive.archive, args.archive.tee) {
-        (Some(_), false) => None,
-        _ => Some(files::output(report, args.output.as_deref(), &input)?),
+    let output = || {
+        let output = files::output(report, args.output.as_deref(), &input);
+        output.map(|output| Output::new(Descriptor::new(output)))
     };
-    let output = output.map(|output| Output::new(Descriptor::new(output)));
-    let progress = Progress::of(&input);
-    let input = Waiting::new(input, stopped, settings.clock);
     let stop = || stop.request();
-    let outcome = match (&args.archive.archive, output) {
-        (Some(directory), tee) => {
+    let outcome = match &args.archive.archive {
+        Some(directory) => {
+            let tee = args.archive.tee.then(output).transpose()?;
+            let _progress = Progress::of(&input);
             let mut archiver = archive::open(report, &settings, &args.archive, directory, &mut ready, tee)?;
-            ready.run_into(input, &mut archiver, &stop)
+            ready.run_into(Waiting::new(input, stopped, settings.clock), &mut archiver, &stop)
         }
-        (None, Some(mut output)) => ready.run_into(input, &mut output, &stop),
-        (None, None) => return Err(Diagnostic::new(&codes::BUG, "lines have nowhere to go").into()),
+        None => {
+            let mut output = output()?;
+            let _progress = Progress::of(&input);
+            ready.run_into(Waiting::new(input, stopped, settings.clock), &mut output, &stop)
+        }
     };
     drop(signals);
-    drop(progress);
     if settings.stats.is_some() {
         report.stats(&outcome.totals().counts().to_json());
     }
