@@ -61,11 +61,11 @@ struct RunCounts {
 
 /// The place where one worker publishes its counts.
 #[derive(Clone, Debug, Default)]
-pub struct Slot(Arc<Mutex<Totals>>);
+pub struct Slot(Arc<Mutex<Published>>);
 
-/// Counts by index.
+/// What a worker publishes: its counts by index.
 #[derive(Debug, Default)]
-struct Totals {
+struct Published {
     lines: LineCounts,
     kinds: Vec<u64>,
     rules: Vec<u64>,
@@ -166,9 +166,9 @@ impl Observed {
     pub fn end(&self, tally: &Tally) {
         let mut run_counts = self.run_counts.lock().unpoisoned();
         let Some(names) = run_counts.names.take() else { return };
-        let mut totals = Totals::default();
-        totals.read(tally);
-        run_counts.before.add(&totals, &names);
+        let mut published = Published::default();
+        published.read(tally);
+        run_counts.before.add(&published, &names);
         run_counts.slots.clear();
     }
 
@@ -244,7 +244,7 @@ impl RunCounts {
     }
 }
 
-impl Totals {
+impl Published {
     fn read(&mut self, tally: &Tally) {
         self.lines = tally.lines;
         let indexed = tally.indexed();
@@ -261,12 +261,12 @@ impl Totals {
 }
 
 impl Named {
-    fn add(&mut self, totals: &Totals, names: &Names) {
-        self.lines += totals.lines;
-        add(&mut self.kinds, names.kinds.iter().map(|(_, name)| name), &totals.kinds);
-        add(&mut self.rules, names.rules.iter().map(String::as_str), &totals.rules);
-        add(&mut self.formats, Format::ALL.into_iter().map(Format::name), &totals.formats);
-        add(&mut self.classes, names.classes.iter().map(ClassName::as_str), &totals.classes);
+    fn add(&mut self, counts: &Published, names: &Names) {
+        self.lines += counts.lines;
+        add(&mut self.kinds, names.kinds.iter().map(|(_, name)| name), &counts.kinds);
+        add(&mut self.rules, names.rules.iter().map(String::as_str), &counts.rules);
+        add(&mut self.formats, Format::ALL.into_iter().map(Format::name), &counts.formats);
+        add(&mut self.classes, names.classes.iter().map(ClassName::as_str), &counts.classes);
     }
 }
 
