@@ -1,8 +1,9 @@
 //! `oubliette replay --bundle`: the lines of a case, for the authority that asked for them.
 
+use super::access::{handed_over, refused};
 use super::clear;
 use super::gaps::{left_out_of_bundle, remarks};
-use super::replay::{handed_over, refused, summarise};
+use super::replay::summarise;
 use crate::cli::args::ReplayArgs;
 use crate::cli::exit::Exit;
 use crate::cli::files;

@@ -3,7 +3,7 @@
 use crate::cli::exit::Exit;
 use crate::cli::report::{Report, counted};
 use crate::jobs::purge::Site;
-use crate::jobs::replay::{self, Gaps, Obstacles, Purged, Unsearched};
+use crate::jobs::replay::{self, Counts, Gaps, Obstacles, Purged, Unsearched};
 use crate::primitives::diag::Diagnostic;
 
 /// Says what limits an answer that lacks nothing: what was purged, and that the ledger does not know
@@ -93,6 +93,36 @@ fn unlisted(report: Report, site: &Site, unlisted: &[String]) {
             verify(site)
         )),
     );
+}
+
+/// Notes which lines may be outside the period or should have been purged, and which segments were not read
+/// because they are unsealed or belong to other tenants.
+pub(super) fn not_searched(report: Report, counts: &Counts) {
+    let Counts { plan, read, .. } = counts;
+    if read.perhaps_outside > 0 {
+        let lines = counted(read.perhaps_outside, "line");
+        report.note(&format!(
+            "{lines} may be from outside the period: they state no time, or one that is not trusted; they came with lines of the period"
+        ));
+    }
+    if plan.unsealed > 0 {
+        let segments = counted(plan.unsealed, "segment");
+        report.note(&format!("{segments} not sealed yet: what a filter has not written out was not read"));
+    }
+    if plan.past_expiry > 0 {
+        let segments = counted(plan.past_expiry, "segment");
+        report.note(&format!(
+            "{segments} past the expiry day and not purged: by law those lines must no longer exist; run `oubliette purge`"
+        ));
+    }
+    others_left_out(report, plan.of_other_tenants);
+}
+
+/// Notes that segments of tenants other than the named one were left out.
+pub(super) fn others_left_out(report: Report, segments: u64) {
+    if segments > 0 {
+        report.note(&format!("{} of other tenants left out", counted(segments, "segment")));
+    }
 }
 
 /// Returns the command that checks the archive.

@@ -1,13 +1,13 @@
 //! `oubliette hold`: keeps what a case needs beyond its expiry day.
 
-use super::{gaps, replay, site};
+use super::{access, gaps, site};
 use crate::cli::args::{AccessArgs, Common, HoldCommand};
 use crate::cli::exit::Exit;
 use crate::cli::report::{Report, Row, Stop, counted};
 use crate::cli::settings::Settings;
 use crate::jobs::hold::{self, Extracted, FOLDER, Gap, Hold, Holds, Scope, Searched, Targets};
 use crate::jobs::purge::{OF_OTHERS, Site, jumped};
-use crate::jobs::replay::{Access, Credentials, NodePlaces, Purpose, Scope as Originals, Secrets, Selection};
+use crate::jobs::replay::{Access, NodePlaces, Purpose, Scope as Originals, Secrets, Selection};
 use crate::jobs::subject::IN_EXTRACTS;
 use crate::jobs::subject::access::AccessAnswer;
 use crate::keyring::{Escrow, Identities, StateDir};
@@ -78,7 +78,7 @@ pub(crate) fn run(report: Report, common: &Common, command: &HoldCommand) -> Res
                 let keys = Keys::new(report, &settings, site, places, identity.as_deref())?;
                 extract(report, holds, site, case, &targets, keys, &mut access)
             });
-            let (changed, exit) = changed.map_err(|refusal| replay::refused(&mut site, &access, refusal))?;
+            let (changed, exit) = changed.map_err(|refusal| access::refused(&mut site, &access, refusal))?;
             Ok(exit.and(tell(report, &settings, &mut site, changed)?))
         }
     }
@@ -346,7 +346,7 @@ impl Keys {
     ) -> Result<Self, Diagnostic> {
         let opener = AccessArgs { identity: identity.map(Path::to_owned), ..AccessArgs::default() };
         let escrow = Escrow::load(&StateDir::open(&settings.state_dir)?)?;
-        let credentials = Credentials { places, ..replay::credentials(report, settings, &opener)? };
+        let credentials = access::credentials(report, settings, &opener, places)?;
         Ok(Self { secrets: Secrets::new(site, credentials), escrow })
     }
 }
@@ -389,7 +389,7 @@ fn extract(
 
 /// Warns of what an extract lacks.
 pub(super) fn tell_lacks(report: Report, extracted: &Extracted) -> Exit {
-    replay::others_left_out(report, extracted.of_other_tenants);
+    gaps::others_left_out(report, extracted.of_other_tenants);
     if extracted.unsealed > 0 {
         let segments = counted(extracted.unsealed, "segment");
         report

@@ -1,5 +1,6 @@
 //! The commands: settings -> job -> report.
 
+mod access;
 mod archive;
 pub(crate) mod batch;
 pub(crate) mod check;

@@ -1,27 +1,25 @@
 //! `oubliette replay`: returns archived lines.
 
-use super::gaps::{left_out, remarks};
+use super::access::{credentials, in_period, reading, refused};
+use super::gaps::{left_out, not_searched, remarks};
 use super::{clear, hold, site};
-use crate::cli::args::{AccessArgs, Common, LineArgs, ReplayArgs, TimeArgs};
+use crate::cli::args::{AccessArgs, Common, LineArgs, ReplayArgs};
 use crate::cli::codes;
 use crate::cli::exit::Exit;
 use crate::cli::files;
-use crate::cli::passphrase::Passphrases;
 use crate::cli::process;
 use crate::cli::report::{Counted, Report, Stop, counted};
 use crate::cli::settings::Settings;
 use crate::jobs::purge::Site;
 use crate::jobs::replay::{
-    self, Access, Basis, Broken, Counts, Credentials, NodePlaces, Outlet, Purpose, Question, Ready, Scope,
-    Selection, Unsealed,
+    self, Access, Basis, Broken, Counts, NodePlaces, Outlet, Purpose, Question, Ready, Scope, Selection,
+    Unsealed,
 };
-use crate::keyring::{Identities, Keyring};
 use crate::model::Kind;
 use crate::primitives::diag::Diagnostic;
 use jiff::Timestamp;
 use std::io::{self, Read as _, Write};
 use std::net::{Shutdown, TcpStream};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -47,27 +45,6 @@ pub(crate) fn run(report: Report, common: &Common, args: &ReplayArgs) -> Result<
         Err(refusal) => Err(refused(&mut site, &access, refusal)),
         Ok(question) => answer(report, &settings, args, &mut site, places, &question, access),
     }
-}
-
-/// Records a refusal in the ledger.
-pub(super) fn refused(site: &mut Site, access: &Access, refusal: Diagnostic) -> Stop {
-    match access.refuse(site, &refusal) {
-        Ok(()) => refusal.into(),
-        Err(unkept) => unkept.into(),
-    }
-}
-
-/// If the result could not be handed over, records that in the ledger, unless it is recorded already.
-pub(super) fn handed_over<T>(site: &mut Site, access: &Access, handed: Result<T, Stop>) -> Result<T, Stop> {
-    let code = match &handed {
-        Ok(_) => return handed,
-        Err(Stop::StdoutClosed) => &replay::STOPPED,
-        Err(Stop::Because(failure)) => failure.code,
-    };
-    // If the ledger cannot record this either, because the disk is full, the original failure is still the
-    // one to report.
-    let _ = access.broke_off(site, code);
-    handed
 }
 
 /// Returns what the ledger records of a question, before it is known whether the question is valid.
@@ -101,19 +78,6 @@ fn question(
     Ok(Question { selection, scope, purpose, reading, unsealed })
 }
 
-/// Returns how the times of lines are interpreted again.
-pub(super) fn reading(settings: &Settings, times: &TimeArgs) -> replay::Reading {
-    let (source_zone, assumed_zone) = (times.source_zone.clone(), settings.source_zone.clone());
-    replay::Reading { format: times.format, source_zone, assumed_zone }
-}
-
-/// Selects the lines of a period, which includes both ends; times of lines are whole seconds.
-pub(super) fn in_period(purpose: &Purpose) -> Selection {
-    let from = purpose.from.map_or(i64::MIN, Timestamp::as_second);
-    let to = purpose.to.map_or(i64::MAX, Timestamp::as_second);
-    Selection { seconds: from..=to, ..Selection::default() }
-}
-
 fn selection(lines: &LineArgs, purpose: &Purpose) -> Result<Selection, Diagnostic> {
     let mut selection = Selection {
         classes: lines.class.clone(),
@@ -134,34 +98,6 @@ fn selection(lines: &LineArgs, purpose: &Purpose) -> Result<Selection, Diagnosti
     Ok(selection)
 }
 
-/// Warns of an identity file that others can read, which is used nevertheless.
-pub(super) fn warn_of_exposed(report: Report, identity: Option<&Path>) -> Result<(), Diagnostic> {
-    if let Some(exposed) = identity.map(Identities::exposure).transpose()?.flatten() {
-        report.warning(&exposed.into());
-    }
-    Ok(())
-}
-
-/// Returns what opens originals: the custodian's identity, the secret of the running epoch, or a key file.
-pub(super) fn credentials(
-    report: Report,
-    settings: &Settings,
-    access: &AccessArgs,
-) -> Result<Credentials, Diagnostic> {
-    warn_of_exposed(report, access.identity.as_deref())?;
-    let ask = Arc::new(Passphrases::new(access.passphrase_file.as_deref())?);
-    let identities = access.identity.as_deref().map(|path| Identities::unlock(path, ask)).transpose()?;
-    let keyring = Keyring::open(settings.keys(settings.legal_zone()?))?;
-    Ok(Credentials {
-        identities,
-        running: keyring.running(settings.clock.now())?,
-        owns_key_file: settings.key_file.is_some(),
-        state_dir: settings.state_dir.clone(),
-        tenancy: settings.tenancy(),
-        places: NodePlaces::default(),
-    })
-}
-
 fn answer(
     report: Report,
     settings: &Settings,
@@ -171,12 +107,9 @@ fn answer(
     question: &Question,
     access: Access,
 ) -> Result<Exit, Stop> {
-    let prepared =
-        credentials(report, settings, &args.access).and_then(|credentials| Ok((credentials, interrupted()?)));
-    let (credentials, stopped) = match prepared {
-        Ok((credentials, stopped)) => (Credentials { places, ..credentials }, stopped),
-        Err(refusal) => return Err(refused(site, &access, refusal)),
-    };
+    let prepared = credentials(report, settings, &args.access, places)
+        .and_then(|credentials| Ok((credentials, interrupted()?)));
+    let (credentials, stopped) = prepared.map_err(|refusal| refused(site, &access, refusal))?;
     let ready = Ready::new(question, access, site, credentials)?;
     if let Some(to) = &args.bundle {
         let writing = super::bundle::Writing { report, settings, args, to, stopped: &stopped };
@@ -253,36 +186,6 @@ pub(super) fn summarise(report: Report, settings: &Settings, counts: &Counts) ->
     ));
     not_searched(report, counts);
     Ok(())
-}
-
-/// Notes which lines may be outside the period or should have been purged, and which segments were not read
-/// because they are unsealed or belong to other tenants.
-pub(super) fn not_searched(report: Report, counts: &Counts) {
-    let Counts { plan, read, .. } = counts;
-    if read.perhaps_outside > 0 {
-        let lines = counted(read.perhaps_outside, "line");
-        report.note(&format!(
-            "{lines} may be from outside the period: they state no time, or one that is not trusted; they came with lines of the period"
-        ));
-    }
-    if plan.unsealed > 0 {
-        let segments = counted(plan.unsealed, "segment");
-        report.note(&format!("{segments} not sealed yet: what a filter has not written out was not read"));
-    }
-    if plan.past_expiry > 0 {
-        let segments = counted(plan.past_expiry, "segment");
-        report.note(&format!(
-            "{segments} past the expiry day and not purged: by law those lines must no longer exist; run `oubliette purge`"
-        ));
-    }
-    others_left_out(report, plan.of_other_tenants);
-}
-
-/// Notes that segments of tenants other than the named one were left out.
-pub(super) fn others_left_out(report: Report, segments: u64) {
-    if segments > 0 {
-        report.note(&format!("{} of other tenants left out", counted(segments, "segment")));
-    }
 }
 
 /// Reports how the output of lines ended.

@@ -1,8 +1,8 @@
 //! `oubliette subject`: requests of a person, and who is affected by a breach.
 
-use super::gaps::{left_out, remarks};
+use super::access::{credentials, handed_over, in_period, reading, refused};
+use super::gaps::{left_out, not_searched, others_left_out, remarks};
 use super::hold::Request;
-use super::replay::{credentials, handed_over, in_period, not_searched, others_left_out, reading, refused};
 use super::{clear, hold, site};
 use crate::cli::args::{AccessArgs, Common, DossierForm, PeriodArgs, PersonArgs};
 use crate::cli::args::{SearchPlace, SubjectCommand};
@@ -327,8 +327,7 @@ impl Desk<'_> {
 
     /// Returns the identities and secrets with which originals are opened.
     fn credentials(&self) -> Result<Credentials, Diagnostic> {
-        let credentials = credentials(self.report, &self.settings, self.access)?;
-        Ok(Credentials { places: self.places.clone(), ..credentials })
+        credentials(self.report, &self.settings, self.access, self.places.clone())
     }
 
     /// Refuses an invalid basis; `own` is the basis of the command, which is also valid.

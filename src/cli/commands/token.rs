@@ -1,7 +1,7 @@
 //! `oubliette token`: prints the token of an identifier.
 
 use super::site::ledger_of_node;
-use super::{keys, replay};
+use super::{access, keys};
 use crate::cli::args::{Common, Reading, TokenArgs};
 use crate::cli::exit::Exit;
 use crate::cli::report::{Report, Stop};
@@ -25,7 +25,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &TokenArgs) -> Result<E
         epoch: args.day.map(|day| epoch_of(day, settings.epoch)),
         identity: args.identity.clone(),
     };
-    replay::warn_of_exposed(report, args.identity.as_deref())?;
+    access::warn_of_exposed(report, args.identity.as_deref())?;
     // Checked before the next step, which makes the directory.
     if question.epoch.is_none() && settings.key_file.is_none() && !settings.state_dir.is_dir() {
         report.note(&format!(
