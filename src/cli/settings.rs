@@ -92,11 +92,11 @@ pub(crate) struct Settings {
 #[derive(Clone, Debug, Default)]
 struct Environment {
     /// Whether the user is root.
-    pub(crate) root: bool,
+    root: bool,
     /// `XDG_STATE_HOME`.
-    pub(crate) xdg_state_home: Option<OsString>,
+    xdg_state_home: Option<OsString>,
     /// `HOME`.
-    pub(crate) home: Option<OsString>,
+    home: Option<OsString>,
 }
 
 impl Settings {

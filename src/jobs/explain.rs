@@ -4,7 +4,7 @@
 use super::recognition::Recognition;
 use crate::detect::Scratch;
 use crate::format::{self, Guess};
-use crate::model::{ClassName, Expires, Findings, Record, RetentionClass, Starts, StatedTime};
+use crate::model::{ClassName, Expires, Findings, Record, Starts, StatedTime};
 use crate::pipeline::filter::{self, Shared};
 use crate::primitives::clock::Clock;
 use crate::retention::event_time::{DayFrom, EventClock};
@@ -110,12 +110,11 @@ impl Explainer {
             Verdict::Expired { class, expires } => (class, None, expires, true, None),
         };
         let start = start.unwrap_or(dating.start);
-        let policy = self.stamper.policy();
-        let start_field = match policy.classes().get(class).map(|class| &class.starts) {
+        let known = self.stamper.policy().classes().get(class);
+        let start_field = match known.map(|class| &class.starts) {
             Some(Starts::Field(name)) => field(name),
             _ => None,
         };
-        let known: Option<&RetentionClass> = policy.classes().get(class);
         // A tag that came with the line decides alone; then none of our clauses did.
         let ours = dating.matched.class == class && dating.due.expires == expires;
         Explanation {

@@ -17,7 +17,6 @@ use crate::primitives::storage::Disk;
 use crate::quarantine::SEALED_LINES;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan as _};
-use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
@@ -133,7 +132,7 @@ fn wait(shared: &(Mutex<State>, Condvar), each: Duration, is_due: impl Fn(&Setti
 /// Identifies the directories that are the stores of the archive now. Mounting or unmounting a disk changes
 /// them.
 fn mounted(settings: &Settings) -> [Option<Identity>; 3] {
-    stores(settings).map(|store| fs::metadata(store).ok().map(|metadata| Identity::of(&metadata)))
+    stores(settings).map(|store| Identity::at(&store))
 }
 
 /// Returns whether the clock agrees with the ledger: somebody has confirmed it, or set it right.
