@@ -302,7 +302,7 @@ impl ShredKeys for RecordedShredKeys {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::jobs::scene::{DAY, MIDNIGHT, WRITTEN, events, site};
+    use crate::jobs::scene::{self, DAY, MIDNIGHT, WRITTEN, events, site};
     use crate::primitives::storage::{Memory, Storage};
     use std::path::Path;
     use std::sync::Arc;
@@ -360,14 +360,7 @@ mod tests {
     fn secrets_of_epochs_are_told_when_they_are_made_and_erased() {
         let directory = tempfile::tempdir().unwrap();
         let memory = Memory::new();
-        let mut keyring = RecordedKeyring::open(keyring::Settings {
-            directory: directory.path().to_owned(),
-            source: keyring::SecretSource::StateDir,
-            length: crate::pseudonym::epoch::EpochLength::Day,
-            zone: TimeZone::UTC,
-            is_clock_stated: false,
-        })
-        .unwrap();
+        let mut keyring = RecordedKeyring::open(scene::keys(directory.path())).unwrap();
         keyring.current(WRITTEN.parse().unwrap()).unwrap();
         let start = Event::Start { command: "filter".to_owned(), version: "0".to_owned() };
         keyring.record(site(&memory, WRITTEN).unwrap().ledger, start.clone()).unwrap();
@@ -390,13 +383,8 @@ mod tests {
     #[test]
     fn a_rotation_by_hand_and_the_end_of_a_leftover_secret_are_told() {
         let (directory, memory) = (tempfile::tempdir().unwrap(), Memory::new());
-        let settings = keyring::Settings {
-            directory: directory.path().to_owned(),
-            source: keyring::SecretSource::StateDir,
-            length: crate::pseudonym::epoch::EpochLength::Day,
-            zone: TimeZone::get("Europe/Paris").unwrap(),
-            is_clock_stated: false,
-        };
+        let zone = TimeZone::get("Europe/Paris").unwrap();
+        let settings = keyring::Settings { zone, ..scene::keys(directory.path()) };
         let next_day = "2026-11-24T10:00:00Z";
         let ledger = |now| Some(site(&memory, now).unwrap().ledger);
         let at = |now: &str| now.parse::<Timestamp>().unwrap();
@@ -449,13 +437,7 @@ mod tests {
     #[test]
     fn a_clock_that_has_jumped_ends_no_epoch() {
         let (directory, memory) = (tempfile::tempdir().unwrap(), Memory::new());
-        let keys = keyring::Settings {
-            directory: directory.path().to_owned(),
-            source: keyring::SecretSource::StateDir,
-            length: crate::pseudonym::epoch::EpochLength::Day,
-            zone: TimeZone::UTC,
-            is_clock_stated: false,
-        };
+        let keys = scene::keys(directory.path());
         let ledger = Some(site(&memory, WRITTEN).unwrap().ledger);
         crate::jobs::keys::rotate(keys.clone(), ledger, WRITTEN.parse().unwrap()).unwrap();
         let mut site = crate::jobs::purge::Site { keys: Some(keys), ..site(&memory, MIDNIGHT).unwrap() };

@@ -3,6 +3,7 @@
 
 use super::purge::Site;
 use crate::archive::{Lines, Origin, Packer, SegmentWriter, VaultMark, filter};
+use crate::keyring;
 use crate::ledger::{Event, Ledger, Settings, check};
 use crate::model::{ClassName, Expires, Folder, Keep, Kind, NodeName, Period, RetentionClass, SegmentId};
 use crate::model::{SegmentName, Starts, Tree};
@@ -10,6 +11,7 @@ use crate::primitives::clock::Clock;
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::secret::Secret;
 use crate::primitives::storage::{Memory, Storage};
+use crate::pseudonym::epoch::EpochLength;
 use crate::pseudonym::{Pseudonymised, Tokens};
 use crate::shred::ShredStore;
 use crate::vault::{VaultParameters, VaultWriter};
@@ -56,6 +58,17 @@ pub(in crate::jobs) fn site(memory: &Memory, now: &str) -> Result<Site, Diagnost
         now,
         patience,
     })
+}
+
+/// Returns the keyring in this state directory, with a secret for each day of UTC.
+pub(in crate::jobs) fn keys(state_dir: &Path) -> keyring::Settings {
+    keyring::Settings {
+        directory: state_dir.to_owned(),
+        source: keyring::SecretSource::StateDir,
+        length: EpochLength::Day,
+        zone: TimeZone::UTC,
+        is_clock_stated: false,
+    }
 }
 
 pub(in crate::jobs) fn folder(expires: Date, class: &str) -> Folder {

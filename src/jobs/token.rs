@@ -188,6 +188,7 @@ References
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::jobs::scene::keys;
     use crate::pseudonym::epoch::EpochLength;
     use jiff::tz::TimeZone;
     use std::os::unix::fs::OpenOptionsExt;
@@ -246,13 +247,7 @@ mod tests {
     #[test]
     fn an_epoch_to_come_is_told_from_one_that_was_never_escrowed() {
         let directory = tempfile::tempdir().unwrap();
-        let settings = keyring::Settings {
-            directory: directory.path().to_owned(),
-            source: SecretSource::StateDir,
-            length: EpochLength::Day,
-            zone: TimeZone::UTC,
-            is_clock_stated: false,
-        };
+        let settings = keys(directory.path());
         let identity = directory.path().join("identity");
         let text = age::x25519::Identity::generate().to_string();
         std::fs::write(&identity, age::secrecy::ExposeSecret::expose_secret(&text)).unwrap();
@@ -294,13 +289,7 @@ mod tests {
             (EpochLength::Day, now + days(2)),
         ] {
             let directory = tempfile::tempdir().unwrap();
-            let settings = |length| keyring::Settings {
-                directory: directory.path().to_owned(),
-                source: SecretSource::StateDir,
-                length,
-                zone: TimeZone::UTC,
-                is_clock_stated: false,
-            };
+            let settings = |length| keyring::Settings { length, ..keys(directory.path()) };
             let secret = RecordedKeyring::open(settings(length)).unwrap().current(made).unwrap();
             match run(&question, settings(EpochLength::Day), None, Clock::System) {
                 // Only on the first day of a month do a day and a month have the same name.
@@ -326,13 +315,7 @@ mod tests {
         let day = TimeZone::UTC.to_datetime(now - jiff::SignedDuration::from_hours(72)).date();
         let seed = keyring::Chain::generate(Epoch::From(day), EpochLength::Day).unwrap();
         seed.import(&keyring::StateDir::open(directory.path()).unwrap()).unwrap();
-        let settings = keyring::Settings {
-            directory: directory.path().to_owned(),
-            source: SecretSource::StateDir,
-            length: EpochLength::Day,
-            zone: TimeZone::UTC,
-            is_clock_stated: false,
-        };
+        let settings = keys(directory.path());
         let chain = || std::fs::read(directory.path().join("keys/chain")).unwrap();
         let before = chain();
         RecordedKeyring::open(settings).unwrap().asked(now).unwrap().unwrap();
@@ -349,11 +332,8 @@ mod tests {
         let bytes: [u8; 32] = std::array::from_fn(|index| u8::try_from(index).unwrap());
         std::io::Write::write_all(&mut file, &bytes).unwrap();
         let settings = keyring::Settings {
-            directory: directory.path().to_owned(),
             source: SecretSource::KeyFile(keyring::KeyFile::Own(path)),
-            length: EpochLength::Day,
-            zone: TimeZone::UTC,
-            is_clock_stated: false,
+            ..keys(directory.path())
         };
         for (value, kind, tenant, shape, expected) in [
             ("203.0.113.7", None, "default", TokenShape::Native, "ip_2epqfnspyfc4whwyd2jp92w06ftvdrr"),

@@ -2,11 +2,11 @@
 
 use super::*;
 use crate::jobs::recognition::{Choices, Recognition};
+use crate::jobs::scene;
 use crate::keyring;
 use crate::primitives::clock::Clock;
 use crate::primitives::storage::{Disk, Fault, Memory};
 use crate::pseudonym::epoch::EpochLength;
-use jiff::tz::TimeZone;
 use std::fs;
 use std::num::NonZeroUsize;
 use tempfile::TempDir;
@@ -38,13 +38,7 @@ impl Scene {
     fn batch_to(&self, storage: Arc<dyn Storage>, out: &Path) -> Batch {
         let choices = Choices { backfill: true, ..Choices::default() };
         let recognition = Recognition::new(choices).unwrap();
-        let keys = keyring::Settings {
-            directory: self.path("state"),
-            source: keyring::SecretSource::StateDir,
-            length: EpochLength::Fixed,
-            zone: TimeZone::UTC,
-            is_clock_stated: false,
-        };
+        let keys = keyring::Settings { length: EpochLength::Fixed, ..scene::keys(&self.path("state")) };
         let plan = Plan {
             recognition,
             keys,

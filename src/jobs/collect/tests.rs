@@ -4,12 +4,9 @@ use super::*;
 use crate::archive::Segment;
 use crate::jobs::filter::Plan;
 use crate::jobs::recognition::{Choices, Recognition};
-use crate::jobs::scene::site;
-use crate::keyring;
+use crate::jobs::scene::{self, site};
 use crate::primitives::clock::Clock;
 use crate::primitives::storage::{Memory, Storage as _};
-use crate::pseudonym::epoch::EpochLength;
-use jiff::tz::TimeZone;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
@@ -76,13 +73,7 @@ impl Scene {
         let choices = Choices { trust_upstream: true, archived: true, ..Choices::default() };
         let plan = Plan {
             recognition: Recognition::new(choices).unwrap(),
-            keys: keyring::Settings {
-                directory: self.state.path().to_owned(),
-                source: keyring::SecretSource::StateDir,
-                length: EpochLength::Day,
-                zone: TimeZone::UTC,
-                is_clock_stated: false,
-            },
+            keys: scene::keys(self.state.path()),
             ledger: None,
             tenant: "default".to_owned(),
             state_dir: self.state.path().to_owned(),
