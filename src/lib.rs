@@ -17,7 +17,8 @@
 //!     -> scan -> model -> primitives
 //! ```
 //!
-//! The modules in braces do not import each other; `pipeline` and `jobs` compose them.
+//! The modules in braces do not import each other, except for a few types of `pseudonym`; `pipeline` and `jobs`
+//! compose them.
 
 pub mod cli;
 pub mod jobs;

@@ -48,6 +48,12 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("quarantine", "pseudonym::Placeholder", "what goes out in place of a sealed line"),
 ];
 
+/// The core: folders that reach no disk, socket, clock or randomness.
+const CORE: &[&str] = &["detect", "format", "model", "pseudonym", "retention", "rules", "scan"];
+
+/// Folders that reach a disk only through the storage they are given.
+const ON_STORAGE: &[&str] = &["archive", "ledger", "shred", "vault"];
+
 const LONGEST_FILE_LINES: usize = 700;
 
 #[test]
@@ -61,6 +67,30 @@ fn imports_go_to_the_right() {
                 .filter(|import| !allowed(&from, import))
                 .map(|import| format!("{}: {from} must not know crate::{import}", path.display())),
         );
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_core_does_no_input_or_output() {
+    let direct =
+        ["std::fs", "std::env", "std::os", "std::process", "rustix", "tokio", "TcpStream", "UdpSocket"];
+    let given = ["std::io", "std::time", "::now()", "getrandom", "primitives::storage", "private_folder"];
+    let all: Vec<&str> = direct.into_iter().chain(given).collect();
+    let mut wrong = Vec::new();
+    for (folders, names) in [(ON_STORAGE, &direct[..]), (CORE, &all[..])] {
+        for (path, text) in folders.iter().flat_map(|folder| sources(&format!("src/{folder}"), "rs")) {
+            if path.ends_with("tests.rs") {
+                continue;
+            }
+            // What stands below may be needed to test what stands above.
+            let text = text.split("\nmod tests {").next().unwrap();
+            let code: Vec<&str> = text.lines().filter(|line| !is_comment(line)).collect();
+            let mut found: Vec<&str> = names.to_vec();
+            found.retain(|name| code.iter().any(|line| line.contains(*name)));
+            found.extend(imports(text).iter().any(|it| it == "primitives::storage::Disk").then_some("Disk"));
+            wrong.extend(found.into_iter().map(|name| format!("{}: {name}", path.display())));
+        }
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
