@@ -28,8 +28,6 @@ const INTERVAL: SyncPolicy = SyncPolicy::Interval(Duration::from_secs(3600));
 
 const POLICIES: [SyncPolicy; 3] = [SyncPolicy::Frame, INTERVAL, SyncPolicy::None];
 
-const POWER_CUTS: [Survives; 4] = [Survives::Everything, Survives::Synced, Survives::Half, Survives::Zeroed];
-
 /// Returns the acknowledged lines that must survive. Without syncs, lines survive only the end of the
 /// process, not a power cut.
 fn owed(policy: SyncPolicy, survives: Survives, acknowledged: BTreeSet<u32>) -> BTreeSet<u32> {
@@ -56,8 +54,7 @@ fn every_operation_freezes_or_tears() {
                 let memory = Memory::new().with_fault(fault);
                 let acknowledged = play(&memory, Scene { policy, first: 0, blocks: BLOCKS, packers: 0 });
                 assert!(memory.is_frozen(), "{policy:?}: {fault:?}");
-                for survives in POWER_CUTS {
-                    let left = memory.after_crash(survives);
+                for (survives, left) in memory.crashes() {
                     recover(&left).unwrap();
                     let owed = owed(policy, survives, acknowledged.clone());
                     let pairs = policy != SyncPolicy::None || survives == Survives::Everything;
@@ -103,8 +100,7 @@ fn any_operation_on_a_thread_of_its_own_freezes_tears_or_fails() {
                 let memory = Memory::new().with_fault(fault);
                 let acknowledged = play(&memory, Scene { policy, first: 0, blocks: BLOCKS, packers: 2 });
                 disturbed += usize::from(acknowledged.len() < (BLOCKS * 3) as usize);
-                for survives in POWER_CUTS {
-                    let left = memory.after_crash(survives);
+                for (survives, left) in memory.crashes() {
                     recover(&left).unwrap();
                     let pairs = policy != SyncPolicy::None || survives == Survives::Everything;
                     check(&left, &owed(policy, survives, acknowledged.clone()), pairs);

@@ -18,11 +18,12 @@ use oubliette::pseudonym::epoch::EpochLength;
 use oubliette::retention::TagForm;
 use oubliette::shred::ShredStore;
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::num::NonZeroUsize;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 const NOW: &str = "2026-11-23T12:00:00Z";
 const MAX_LINE_BYTES: usize = 2000;
@@ -41,8 +42,15 @@ fn key() -> PathBuf {
     directory.path().join("key")
 }
 
+/// Compiles each choice once: that takes longer than to filter the lines of a case.
+fn recognition(choices: Choices) -> Recognition {
+    static COMPILED: Mutex<BTreeMap<String, Recognition>> = Mutex::new(BTreeMap::new());
+    let mut compiled = COMPILED.lock().unwrap();
+    compiled.entry(format!("{choices:?}")).or_insert_with(|| Recognition::new(choices).unwrap()).clone()
+}
+
 fn ready(choices: Choices, workers: usize, now: &str) -> Ready {
-    let recognition = Recognition::new(choices).unwrap();
+    let recognition = recognition(choices);
     let state_dir = key().parent().unwrap().join("state");
     let plan = Plan {
         keys: Settings {

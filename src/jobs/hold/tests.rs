@@ -242,8 +242,7 @@ fn an_operation_on_a_hold_that_breaks_off_anywhere_is_ended_by_the_next() {
             for fault in [Fault::Freeze(at), Fault::Tear(at), Fault::Fail(at, io::ErrorKind::Other)] {
                 let memory = before.with_fault(fault);
                 let acknowledged = operation(&memory).is_ok() && !memory.is_frozen();
-                for survives in [Survives::Everything, Survives::Synced, Survives::Half, Survives::Zeroed] {
-                    let after = memory.after_crash(survives);
+                for (survives, after) in memory.crashes() {
                     let case = format!("{left}: {fault:?} {survives:?}");
                     let listed = holds(&after).list().unwrap_or_else(|error| panic!("{case}: {error}"));
                     if acknowledged {
@@ -285,8 +284,7 @@ fn a_release_that_breaks_off_is_completed_or_has_not_begun() {
         for fault in [Fault::Freeze(at), Fault::Tear(at), Fault::Fail(at, io::ErrorKind::Other)] {
             let memory = held.with_fault(fault);
             let _ = release(&memory);
-            for survives in [Survives::Everything, Survives::Synced, Survives::Half, Survives::Zeroed] {
-                let after = memory.after_crash(survives);
+            for (survives, after) in memory.crashes() {
                 let case = format!("{fault:?} {survives:?}");
                 let listed = holds(&after).list().unwrap();
                 let is_released =

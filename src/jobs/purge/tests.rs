@@ -224,8 +224,7 @@ fn a_purge_that_breaks_off_anywhere_is_ended_by_the_next() {
         for fault in [Fault::Freeze(at), Fault::Tear(at), Fault::Fail(at, io::ErrorKind::Other)] {
             let memory = before.with_fault(fault);
             let _ = site(&memory, MIDNIGHT).and_then(|mut site| site.purge(true, &|_| {}));
-            for survives in [Survives::Everything, Survives::Synced, Survives::Half, Survives::Zeroed] {
-                let after = memory.after_crash(survives);
+            for (survives, after) in memory.crashes() {
                 let case = format!("{fault:?} {survives:?}");
                 let key = |memory: &Memory| memory.files().contains_key(Path::new("/state/shred/2027-11-24"));
                 // A key that could not be erased keeps no file, but then the purge is not complete.
@@ -602,8 +601,7 @@ fn a_second_phase_moves_segments_and_purges_them_from_there() {
     for at in 0..clean.operations() {
         let memory = before.with_fault(Fault::Tear(at));
         let _ = in_phase_two(&memory, "2027-05-23T22:00:00Z");
-        for survives in [Survives::Everything, Survives::Synced, Survives::Half, Survives::Zeroed] {
-            let after = memory.after_crash(survives);
+        for (survives, after) in memory.crashes() {
             let files = after.files();
             let whole = [&from, &to].iter().any(|path| files.get(*path) == Some(&bytes));
             assert!(whole, "{at} {survives:?}");

@@ -10,7 +10,7 @@ use crate::keyring::Current;
 use crate::ledger::Event;
 use crate::model::{Expires, Kind, Kinds, NodeName, SegmentId, SegmentName, Tree};
 use crate::primitives::diag::Diagnostic;
-use crate::primitives::storage::{Fault, Memory, Storage, Survives};
+use crate::primitives::storage::{Fault, Memory, Storage};
 use crate::pseudonym::epoch::{Epoch, EpochKeys, kid};
 use crate::pseudonym::{Pseudonymised, Tokens, token};
 use crate::vault::{self, VaultWriter};
@@ -351,8 +351,7 @@ fn an_erasure_that_breaks_off_anywhere_is_ended_by_the_next() {
         for fault in [Fault::Freeze(at), Fault::Tear(at), Fault::Fail(at, io::ErrorKind::Other)] {
             let memory = before.with_fault(fault);
             let _ = erase_jean(&memory);
-            for survives in [Survives::Everything, Survives::Synced, Survives::Half, Survives::Zeroed] {
-                let after = memory.after_crash(survives);
+            for (survives, after) in memory.crashes() {
                 let case = format!("{fault:?} {survives:?}");
                 let found = after.files()[&site(&after).unwrap().tree.segment(&name("ticket"))].clone();
                 assert!(found == old || lines(&after, "ticket") == new_lines, "{case}");

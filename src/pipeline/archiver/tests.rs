@@ -149,7 +149,7 @@ fn segments(memory: &Memory) -> Vec<(Found, Segment)> {
 
 fn text(segment: &Segment) -> String {
     let frames = 0..segment.footer().frames.len();
-    String::from_utf8(frames.flat_map(|frame| segment.lines(frame).unwrap()).collect()).unwrap()
+    String::from_utf8(frames.map(|frame| segment.lines(frame).unwrap()).collect::<Vec<_>>().concat()).unwrap()
 }
 
 fn originals(memory: &Memory, found: &Found, secret: u8) -> Vec<Vec<u8>> {
@@ -589,24 +589,26 @@ fn what_is_durable_before_a_failure_is_there_and_the_rest_is_not() {
     let classes = [("one", date(2027, 11, 24)), ("two", date(2027, 11, 25))];
     // Three blocks of the first class for each one of the second; a frame fills up soon.
     let text = |class: &str| format!("{class} {}", "x".repeat(400 << 10));
-    let run = |memory: &Memory, of_both: bool| {
-        let flush = if of_both { Duration::from_secs(3600) } else { Duration::ZERO };
-        let mut archiver = archiver(memory, Options { flush, ..options() }, Escrow::KeyFile);
-        let written = (0..12u8).try_for_each(|number| {
+    for of_both in [false, true] {
+        let blocks = (0..12u8).map(|number| {
             let (class, expires) = classes[usize::from(of_both && number % 4 == 0)];
             let text = text(class);
-            archiver.write(&block(&keys, &[Line { expires, ..line(&text, [192, 0, 2, number]) }]))
+            block(&keys, &[Line { expires, ..line(&text, [192, 0, 2, number]) }])
         });
-        let ended = written.and_then(|()| archiver.flush());
-        (ended.is_err(), archiver.durable())
-    };
-    for of_both in [false, true] {
+        let blocks: Vec<_> = blocks.collect();
+        let run = |memory: &Memory| {
+            let flush = if of_both { Duration::from_secs(3600) } else { Duration::ZERO };
+            let mut archiver = archiver(memory, Options { flush, ..options() }, Escrow::KeyFile);
+            let written = blocks.iter().try_for_each(|block| archiver.write(block));
+            let ended = written.and_then(|()| archiver.flush());
+            (ended.is_err(), archiver.durable())
+        };
         let clean = Memory::new().with_fault(Fault::Freeze(u64::MAX));
-        assert_eq!(run(&clean, of_both), (false, 12));
+        assert_eq!(run(&clean), (false, 12));
         let mut seen = std::collections::BTreeSet::new();
         for at in 0..clean.operations() {
             let memory = Memory::new().with_fault(Fault::Full(at));
-            let (failed, durable) = run(&memory, of_both);
+            let (failed, durable) = run(&memory);
             let after = memory.after_crash(Survives::Everything);
             drop(self::archiver(&after, options(), Escrow::KeyFile));
             let lines: String = segments(&after).iter().map(|(_, segment)| self::text(segment)).collect();

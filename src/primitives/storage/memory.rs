@@ -110,6 +110,20 @@ impl Memory {
         Self(Arc::new(Mutex::new(State { files, directories, names, durable_names, ..State::default() })))
     }
 
+    /// Returns what a new process may find, by the crash that leaves it. Where several leave the same, only the
+    /// first counts: that is the one that takes least.
+    #[must_use]
+    pub fn crashes(&self) -> Vec<(Survives, Self)> {
+        let mut crashes: Vec<(Survives, Self)> = Vec::new();
+        for survives in [Survives::Everything, Survives::Synced, Survives::Half, Survives::Zeroed] {
+            let left = self.after_crash(survives);
+            if crashes.iter().all(|(_, known)| known.files() != left.files()) {
+                crashes.push((survives, left));
+            }
+        }
+        crashes
+    }
+
     /// Returns all files with their bytes.
     #[must_use]
     pub fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
