@@ -111,7 +111,8 @@ impl Recognition {
             source_zone: choices.source_zone,
             backfill: choices.backfill,
             archived: choices.archived,
-            certain: choices.certain,
+            // Whoever asks for old lines drops those that have expired, and has the files.
+            certain: choices.certain.filter(|_| !choices.backfill),
             tags: choices.tags,
             trust_upstream: choices.trust_upstream,
         };

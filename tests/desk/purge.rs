@@ -435,6 +435,9 @@ fn by_a_clock_that_has_jumped_no_line_of_another_node_is_dropped() {
     let srv = node.path("srv");
     let kept = srv.join("archive/expires=2027-06-01/class=connection");
     assert_eq!(kept.read_dir().unwrap().count(), 1);
+    let old = "2026-05-30T10:00:00+02:00 web1 app: long ago\n";
+    let told = node.archive_with(&["--now", far, "--backfill"], old);
+    assert!(told.contains("dropped because they had expired: 1 line"), "whoever asks has the file: {told}");
     let purged = node.run(&["purge", "--archive", arg(&srv), "--now", far, "--confirm-clock"]);
     assert!(!kept.exists(), "{}", text(&purged.stderr));
     let told = archive();
